@@ -1,0 +1,1 @@
+from fastaudio_norm import compat  # noqa: F401
