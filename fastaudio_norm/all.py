@@ -1,6 +1,37 @@
-"""The public names of fastaudio_norm, and fastaudio's."""
+"""The public names of fastaudio_norm, and fastaudio's: `from fastaudio_norm.all import *`."""
 
-from fastaudio.all import *  # noqa: F403
+from fastaudio.augment.functional import NoiseColor
+from fastaudio.augment.preprocess import RemoveSilence, RemoveType, Resample
+from fastaudio.augment.signal import (
+    AddNoise,
+    AddNoiseGPU,
+    AudioPadType,
+    ChangeVolume,
+    ChangeVolumeGPU,
+    DownmixMono,
+    ResizeSignal,
+    SignalCutout,
+    SignalCutoutGPU,
+    SignalLoss,
+    SignalLossGPU,
+    SignalShifter,
+)
+from fastaudio.augment.spectrogram import (
+    CropTime,
+    Delta,
+    DeltaGPU,
+    MaskFreq,
+    MaskFreqGPU,
+    MaskTime,
+    MaskTimeGPU,
+    SGRoll,
+    TfmResize,
+    TfmResizeGPU,
+)
+from fastaudio.core.config import AudioBlock, AudioConfig, PreprocessAudio, audio_item_tfms, preprocess_audio_folder
+from fastaudio.core.signal import AudioGetter, AudioTensor, OpenAudio, get_audio_files
+from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpec, SpectrogramTransformer
+from fastaudio.util import test_audio_tensor
 
 from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.compare import compare, plot_comparison, summarize
@@ -8,3 +39,5 @@ from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls
 from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+
+__all__ = [name for name in dir() if not name.startswith("_")]

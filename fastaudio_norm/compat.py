@@ -93,7 +93,7 @@ def _stand_in_modules():
         ),
     }
 
-# %% ../nbs/00_compat.ipynb #3ccb6bd7
+# %% ../nbs/00_compat.ipynb #c0e0cc64
 @contextmanager
 def _modules_for_now(modules):
     "Have `modules` (name: module) in `sys.modules` for a while, then what was there before."
@@ -117,9 +117,10 @@ def _attributes_for_now(owner, **attributes):
         yield
     finally:
         for name in attributes:
-            delattr(owner, name)
-        for name, value in before.items():
-            setattr(owner, name, value)
+            if name in before:
+                setattr(owner, name, before[name])
+            else:
+                delattr(owner, name)
 
 
 @contextmanager
