@@ -16,6 +16,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'fastaudio_norm.callback.StatsCallback.normalizers': ( 'callback.html#statscallback.normalizers',
                                                                                                 'fastaudio_norm/callback.py')},
             'fastaudio_norm.cli': { 'fastaudio_norm.cli._compare': ('cli.html#_compare', 'fastaudio_norm/cli.py'),
+                                    'fastaudio_norm.cli._norm': ('cli.html#_norm', 'fastaudio_norm/cli.py'),
                                     'fastaudio_norm.cli._positive': ('cli.html#_positive', 'fastaudio_norm/cli.py'),
                                     'fastaudio_norm.cli.main': ('cli.html#main', 'fastaudio_norm/cli.py'),
                                     'fastaudio_norm.cli.make_parser': ('cli.html#make_parser', 'fastaudio_norm/cli.py')},

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['DEMO', 'OWN_DATA', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #6f0cca75
+# %% ../nbs/09_cli.ipynb #405c36ae
 import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from .compare import SPEC_NORMS, SPECS, WAVE_NORMS, compare, format_table, plot_comparison, summarize
+from .compare import SPEC_NORMS, SPECS, WAVE_NORMS, compare, format_table, make_norm, plot_comparison, summarize
 from .data import download_esc50, make_clips
 
-# %% ../nbs/09_cli.ipynb #e8a631c7
+# %% ../nbs/09_cli.ipynb #e7c94ab1
 DEMO = {"folds": [1, 2, 3], "runs": 1, "epochs": 6, "bs": 32, "spec": "mel"}
 OWN_DATA = {"folds": None, "runs": 1, "epochs": 20, "bs": 64, "spec": "mel"}
 WALKTHROUGH = {"folds": [1], "runs": 5, "epochs": 20, "bs": 64, "spec": "linear"}
@@ -27,8 +27,9 @@ def _compare(args):
     elif args.path:
         path = Path(args.path)
     else:
-        print(f"Made-up clips in {out / 'clips'}; --path DIR takes your own.")
-        path = make_clips(out / "clips", seconds=1, seed=args.seed)
+        path = out / "made-up-clips"
+        print(f"Making up clips in {path}; --path DIR takes your own.")
+        make_clips(path, seconds=1, seed=args.seed)
 
     settings = WALKTHROUGH if args.walkthrough else OWN_DATA if args.esc50 or args.path else DEMO
     settings = {name: value if getattr(args, name) is None else getattr(args, name) for name, value in settings.items()}
@@ -39,12 +40,20 @@ def _compare(args):
     plot_comparison(results, title).savefig(png, dpi=150)
     print(f"\n{title}\n\n{format_table(summarize(results))}\n\nEvery run: {csv}\nPicture:   {png}")
 
-# %% ../nbs/09_cli.ipynb #d1596b79
+# %% ../nbs/09_cli.ipynb #5350019c
 def _positive(text):
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
     return number
+
+
+def _norm(name):
+    try:
+        make_norm(name)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(e) from e
+    return name
 
 
 def make_parser():
@@ -66,7 +75,7 @@ def make_parser():
     names = f"none, {', '.join(WAVE_NORMS)}, {', '.join(SPEC_NORMS)}, or one of each kind joined by +"
     default_norms = ["none", "wave+global", "wave+channel"]
     sub.add_argument(
-        "--norms", nargs="+", metavar="NORM", default=default_norms, help=f"{names} (default: {' '.join(default_norms)})"
+        "--norms", nargs="+", type=_norm, metavar="NORM", default=default_norms, help=f"{names} (default: {' '.join(default_norms)})"
     )
     sub.add_argument("--folds", nargs="+", type=int, metavar="N", help="validation folds (default: all; made-up clips: 1 2 3)")
     sub.add_argument("--runs", type=_positive, metavar="N", help="networks for each normalization and fold (default: 1)")

@@ -124,7 +124,7 @@ def read_clips(
     length = round(seconds * sample_rate) if seconds else int(np.median([clip.nsamples for clip in clips]))
     return {name: pad(clip[:, :length], (0, max(0, length - clip.nsamples))) for name, clip in zip(df.filename, clips)}
 
-# %% ../nbs/04_data.ipynb #08120d1f
+# %% ../nbs/04_data.ipynb #698e0c60
 def _tone(rng, t, f0, partials=((1, 1.0),), sweep=0.0, vibrato=0.0):
     "Sum of `partials` (multiple of f0, amplitude), with a sweep of f0 over the clip and vibrato, both in octaves."
     wobble = vibrato * np.sin(2 * np.pi * rng.uniform(3, 7) * t)
@@ -134,8 +134,11 @@ def _tone(rng, t, f0, partials=((1, 1.0),), sweep=0.0, vibrato=0.0):
 
 def _events(rng, t, per_second, sound, regular=False):
     "`sound(seconds since the event)` wherever an event starts: regularly or at random."
-    period = 1 / per_second
-    starts = np.arange(rng.uniform(0, period), t[-1], period) if regular else rng.uniform(0, t[-1], max(1, rng.poisson(per_second * t[-1])))
+    period, last = 1 / per_second, 0.8 * t[-1]  # an event at the very end would hardly be heard
+    if regular:
+        starts = np.arange(rng.uniform(0, min(period, last)), t[-1], period)
+    else:
+        starts = rng.uniform(0, last, max(1, rng.poisson(per_second * t[-1])))
     out = np.zeros_like(t)
     for start in starts:
         since = t[t >= start] - start

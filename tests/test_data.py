@@ -1,0 +1,156 @@
+"""ESC-50's layout, its folds, and the made-up clips."""
+
+import http.server
+import shutil
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from fastai.data.external import URLs
+from fastaudio.core.signal import AudioTensor
+
+from fastaudio_norm.data import (
+    SOUNDS,
+    CrossValidationSplitter,
+    download_esc50,
+    get_dls,
+    make_clips,
+    read_clips,
+    read_esc50,
+)
+
+
+def test_every_fold_validates_each_item_once(df):
+    valid = []
+    for fold in range(1, 6):
+        train, of_fold = CrossValidationSplitter(fold=fold)(df)
+        assert sorted(train + of_fold) == list(range(len(df)))
+        assert set(df.fold.iloc[of_fold]) == {fold} and fold not in set(df.fold.iloc[train])
+        valid += of_fold
+    assert sorted(valid) == list(range(len(df)))
+
+
+@pytest.mark.parametrize(
+    "splitter, items, error, message",
+    [
+        (CrossValidationSplitter(), ["a"], TypeError, "not a list"),
+        (CrossValidationSplitter(col="part"), pd.DataFrame({"fold": [1]}), KeyError, r"'part'.*\['fold'\]"),
+        (CrossValidationSplitter(fold=3), pd.DataFrame({"fold": [1, 2]}), ValueError, r"no validation items.*\[1, 2\]"),
+        (CrossValidationSplitter(fold=1), pd.DataFrame({"fold": [1, 1]}), ValueError, "no training items"),
+    ],
+)
+def test_splitter_says_what_is_wrong(splitter, items, error, message):
+    with pytest.raises(error, match=message):
+        splitter(items)
+
+
+def test_made_up_clips_have_esc50s_layout(made_up, df):
+    assert list(df.columns) == ["filename", "fold", "target", "category", "esc10", "src_file", "take"]
+    assert df.groupby(["fold", "category"]).size().eq(1).all() and len(df) == 5 * len(SOUNDS)
+    assert df.groupby("target").category.nunique().eq(1).all()
+    for name, fold, target, *_ in df.itertuples(index=False):
+        info = soundfile.info(made_up / "audio" / name)
+        assert (info.samplerate, info.channels, info.frames, info.subtype) == (44100, 1, 22050, "PCM_16")
+        assert name.startswith(f"{fold}-") and name.endswith(f"-{target}.wav")
+
+
+def test_made_up_clips_are_the_same_for_the_same_seed(tmp_path, made_up):
+    again = make_clips(tmp_path / "again", per_fold=1, seconds=0.5)
+    other = make_clips(tmp_path / "other", per_fold=1, seconds=0.5, seed=1)
+    for file in sorted((made_up / "audio").iterdir()):
+        assert (again / "audio" / file.name).read_bytes() == file.read_bytes()
+        assert (other / "audio" / file.name).read_bytes() != file.read_bytes()
+    assert (again / "meta" / "esc50.csv").read_bytes() == (made_up / "meta" / "esc50.csv").read_bytes()
+
+
+def test_made_up_clips_differ_in_level_and_never_clip(made_up, df):
+    clips = [soundfile.read(made_up / "audio" / name)[0] for name in df.filename]
+    peaks = np.array([np.abs(clip).max() for clip in clips])
+    assert peaks.max() <= 1 and peaks.min() > 0.02 and peaks.max() / peaks.min() > 10
+    assert min(clip.std() / peak for clip, peak in zip(clips, peaks)) > 0.01 and all(abs(clip.mean()) < 0.01 for clip in clips)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
+def test_reads_other_endings_than_the_table_says(tmp_path, made_up, ending):
+    (tmp_path / "audio").mkdir()
+    shutil.copytree(made_up / "meta", tmp_path / "meta")
+    for file in (made_up / "audio").iterdir():
+        samples, sr = soundfile.read(file)
+        soundfile.write(tmp_path / "audio" / f"{file.stem}.{ending}", samples, sr)
+    df = read_esc50(tmp_path)
+    assert df.filename.str.endswith(f".{ending}").all() and len(df) == 50
+    x, _ = get_dls(df, tmp_path, bs=5, num_workers=0).one_batch()
+    assert x.shape == (5, 1, 8000) and x.sr == 16000
+
+
+def test_broken_layouts_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="ESC-50's layout"):
+        read_esc50(tmp_path)
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "meta").mkdir()
+    table = tmp_path / "meta" / "esc50.csv"
+    for text, error, message in [
+        ("filename,category\n", ValueError, "no column fold"),
+        ("filename,fold,category\n", ValueError, "empty"),
+        ("filename,fold,category\na.wav,1,\n", ValueError, "rows without"),
+        ("filename,fold,category\na.wav,1,dog\nb.wav,2,cat\n", FileNotFoundError, "2 of 2 clips.*a.wav"),
+    ]:
+        table.write_text(text)
+        with pytest.raises(error, match=message):
+            read_esc50(tmp_path)
+
+
+def test_clips_come_in_one_length(tmp_path):
+    for sub in ("audio", "meta"):
+        (tmp_path / sub).mkdir()
+    for name, samples in {"a": np.ones((8000, 2)), "b": np.ones(16000), "c": np.ones(30000)}.items():
+        soundfile.write(tmp_path / "audio" / f"{name}.wav", samples * 0.5, 16000)
+    df = pd.DataFrame({"filename": ["a.wav", "b.wav", "c.wav"], "fold": [1, 2, 2], "category": list("xyx")})
+    clips = read_clips(df, tmp_path)
+    assert all(type(c) is AudioTensor and c.shape == (1, 16000) and c.sr == 16000 for c in clips.values())
+    assert clips["a.wav"][0, :8000].eq(0.5).all() and clips["a.wav"][0, 8000:].eq(0).all()
+    assert {c.nsamples for c in read_clips(df, tmp_path, sample_rate=8000, seconds=0.25).values()} == {2000}
+    (tmp_path / "audio" / "b.wav").write_text("no sound")
+    with pytest.raises(ValueError, match="b.wav"):
+        read_clips(df, tmp_path)
+
+
+def test_clips_in_memory_are_not_changed_by_transforms(df, made_up):
+    clips = read_clips(df, made_up)
+    before = {name: clip.clone() for name, clip in clips.items()}
+
+    def silence(x: AudioTensor):
+        return x.zero_()
+
+    x, _ = get_dls(df, made_up, bs=5, item_tfms=[silence], clips=clips, num_workers=0).one_batch()
+    assert x.abs().max() == 0
+    assert all(torch.equal(clip, before[name]) for name, clip in clips.items())
+
+
+def test_esc50_is_downloaded_into_fastais_data_folder(tmp_path, made_up, monkeypatch):
+    "From an archive of GitHub's layout, one folder above the data set's own, served locally."
+    site = tmp_path / "site"
+    shutil.copytree(made_up, site / "zip" / "ESC-50-master")
+    shutil.make_archive(str(site / "ESC-50-master"), "zip", site / "zip")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, directory=site, **kwargs)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("FASTAI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(URLs, "ESC50", f"http://127.0.0.1:{server.server_port}/ESC-50-master.zip")
+    try:
+        path = download_esc50()
+    finally:
+        server.shutdown()
+    assert tmp_path / "home" in path.parents
+    assert len(read_esc50(path)) == 50
+    assert download_esc50() == path  # without the server

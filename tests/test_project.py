@@ -1,0 +1,49 @@
+"""The notebooks run, and the package is what they export."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nbdev.clean import clean_nb
+from fastcore.nbio import read_nb
+from fastcore.nbio import nb2dict
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(path.name for path in (ROOT / "nbs").glob("*.ipynb"))
+
+
+def run(*command, cwd=ROOT):
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "MPLBACKEND": "agg"}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_notebooks_run_from_top_to_bottom():
+    out = run("nbdev-test", "--n-workers", "2", "--timing")
+    seconds = dict(re.findall(r"(\S+\.ipynb): (\d+) secs", out))
+    assert sorted(seconds) == NOTEBOOKS
+
+
+def test_package_is_what_the_notebooks_export(tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv", ".git", "__pycache__", "*.egg-info"))
+    exported = [file for file in (copy / "fastaudio_norm").glob("*.py") if file.name not in ("__init__.py", "all.py")]
+    assert len(exported) > 8
+    for file in exported:
+        file.unlink()
+    run("nbdev-export", cwd=copy)
+    for file in exported:
+        assert file.read_text() == (ROOT / "fastaudio_norm" / file.name).read_text(), f"run nbdev-export for {file.name}"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_are_clean(name):
+    nb = read_nb(ROOT / "nbs" / name)
+    before = str(nb2dict(nb))
+    clean_nb(nb)
+    assert str(nb2dict(nb)) == before, "run nbdev-clean"
