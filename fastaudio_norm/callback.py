@@ -11,7 +11,7 @@ from fastai.callback.core import Callback
 from .stats import StatsRecorder
 from .transforms import SpecNormalize, _spectrograms
 
-# %% ../nbs/03_callback.ipynb #9526ba91
+# %% ../nbs/03_callback.ipynb #943c0d71
 class StatsCallback(Callback):
     """Gather statistics of the spectrograms that a `Learner` trains on: by default global and per-bin, one epoch.
 
@@ -25,7 +25,7 @@ class StatsCallback(Callback):
     def __init__(
         self,
         recorders=None,  # anything with `update` and `merge`; default: a `StatsRecorder` for all and one per bin
-        epochs=1,        # epochs to gather
+        epochs=1,  # epochs to gather
     ):
         self.recorders = [StatsRecorder(), StatsRecorder((0, 1, 3))] if recorders is None else list(recorders)
         self.epochs, self.gathered = epochs, 0

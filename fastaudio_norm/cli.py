@@ -5,12 +5,21 @@
 # %% auto #0
 __all__ = ['DEMO', 'OWN_DATA', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #405c36ae
+# %% ../nbs/09_cli.ipynb #b52adc9a
 import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from .compare import SPEC_NORMS, SPECS, WAVE_NORMS, compare, format_table, make_norm, plot_comparison, summarize
+from fastaudio_norm.compare import (
+    SPEC_NORMS,
+    SPECS,
+    WAVE_NORMS,
+    compare,
+    format_table,
+    make_norm,
+    plot_comparison,
+    summarize,
+)
 from .data import download_esc50, make_clips
 
 # %% ../nbs/09_cli.ipynb #e7c94ab1
@@ -40,7 +49,7 @@ def _compare(args):
     plot_comparison(results, title).savefig(png, dpi=150)
     print(f"\n{title}\n\n{format_table(summarize(results))}\n\nEvery run: {csv}\nPicture:   {png}")
 
-# %% ../nbs/09_cli.ipynb #5350019c
+# %% ../nbs/09_cli.ipynb #d28dfde9
 def _positive(text):
     number = int(text)
     if number < 1:
@@ -75,14 +84,29 @@ def make_parser():
     names = f"none, {', '.join(WAVE_NORMS)}, {', '.join(SPEC_NORMS)}, or one of each kind joined by +"
     default_norms = ["none", "wave+global", "wave+channel"]
     sub.add_argument(
-        "--norms", nargs="+", type=_norm, metavar="NORM", default=default_norms, help=f"{names} (default: {' '.join(default_norms)})"
+        "--norms",
+        nargs="+",
+        type=_norm,
+        metavar="NORM",
+        default=default_norms,
+        help=f"{names} (default: {' '.join(default_norms)})",
     )
-    sub.add_argument("--folds", nargs="+", type=int, metavar="N", help="validation folds (default: all; made-up clips: 1 2 3)")
-    sub.add_argument("--runs", type=_positive, metavar="N", help="networks for each normalization and fold (default: 1)")
-    sub.add_argument("--epochs", type=_positive, metavar="N", help="epochs to train each (default: 20; made-up clips: 6)")
+    sub.add_argument(
+        "--folds", nargs="+", type=int, metavar="N", help="validation folds (default: all; made-up clips: 1 2 3)"
+    )
+    sub.add_argument(
+        "--runs", type=_positive, metavar="N", help="networks for each normalization and fold (default: 1)"
+    )
+    sub.add_argument(
+        "--epochs", type=_positive, metavar="N", help="epochs to train each (default: 20; made-up clips: 6)"
+    )
     sub.add_argument("--bs", type=_positive, metavar="N", help="clips in a batch (default: 64; made-up clips: 32)")
     sub.add_argument("--spec", choices=SPECS, help="spectrogram (default: mel)")
-    sub.add_argument("--walkthrough", action="store_true", help="unless said otherwise: linear spectrogram, fold 1, 5 runs of 20 epochs, bs 64")
+    sub.add_argument(
+        "--walkthrough",
+        action="store_true",
+        help="unless said otherwise: linear spectrogram, fold 1, 5 runs of 20 epochs, bs 64",
+    )
     sub.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same table (default: 0)")
     sub.add_argument(
         "--out", default="fastaudio-norm-results", metavar="DIR",

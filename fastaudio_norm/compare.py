@@ -22,7 +22,7 @@ from .data import get_dls, read_clips, read_esc50
 from .learner import train_runs
 from .transforms import AudioNormalize, SpecNormalize
 
-# %% ../nbs/06_compare.ipynb #6765dc43
+# %% ../nbs/06_compare.ipynb #526742db
 WAVE_NORMS = {"wave": AudioNormalize}
 SPEC_NORMS = {
     "global": partial(SpecNormalize, axes=(0, 2, 3)),
@@ -33,8 +33,8 @@ SPEC_NORMS = {
 
 
 def make_norm(
-    name,   # "none", or names out of `WAVE_NORMS` and `SPEC_NORMS`, joined by +
-) -> tuple: # list of item transforms, list of batch transforms
+    name,  # "none", or names out of `WAVE_NORMS` and `SPEC_NORMS`, joined by +
+) -> tuple:  # list of item transforms, list of batch transforms
     "New transforms for a short name. Raises `ValueError` for an unknown one."
     parts = [] if name == "none" else name.split("+")
     item_tfms = [WAVE_NORMS[part]() for part in parts if part in WAVE_NORMS]
@@ -54,19 +54,19 @@ SPECS = {
     "linear": partial(AudioConfig.BasicSpectrogram, n_fft=400, hop_length=200),
 }
 
-# %% ../nbs/06_compare.ipynb #7c85926b
+# %% ../nbs/06_compare.ipynb #de5abf33
 def compare(
-    path,                # folder in ESC-50's layout: audio/ and meta/esc50.csv
+    path,  # folder in ESC-50's layout: audio/ and meta/esc50.csv
     norms=("none", "wave+global", "wave+channel"),  # short names, see `make_norm`
-    folds=None,          # validation folds; default: all that the table has
-    runs=1,              # networks to train for each normalization and fold
-    epochs=20,           # epochs to train each
-    bs=64,               # clips in a batch
-    seed=0,              # the same seed gives the same results
-    spec="mel",          # "mel" or "linear", see `SPECS`
-    out=None,            # file to keep the results in, as CSV, after each run
-    seconds=None,        # length that all clips are brought to; default: their median
-) -> pd.DataFrame:       # a row for each run: norm, fold, run, seed, epochs, accuracy, valid_loss
+    folds=None,  # validation folds; default: all that the table has
+    runs=1,  # networks to train for each normalization and fold
+    epochs=20,  # epochs to train each
+    bs=64,  # clips in a batch
+    seed=0,  # the same seed gives the same results
+    spec="mel",  # "mel" or "linear", see `SPECS`
+    out=None,  # file to keep the results in, as CSV, after each run
+    seconds=None,  # length that all clips are brought to; default: their median
+) -> pd.DataFrame:  # a row for each run: norm, fold, run, seed, epochs, accuracy, valid_loss
     """Train and validate a fresh single-channel xResNet18 for each normalization, fold and run.
 
     Raises what `read_esc50` and `CrossValidationSplitter` raise, and `ValueError` for unknown names, before any work.
@@ -75,7 +75,9 @@ def compare(
     folds = sorted(df.fold.unique().tolist()) if folds is None else list(folds)
     unknown = [fold for fold in folds if fold not in df.fold.unique()]
     if unknown:
-        raise ValueError(f"No fold {', '.join(map(str, unknown))} in {path}; it has {sorted(df.fold.unique().tolist())}")
+        raise ValueError(
+            f"No fold {', '.join(map(str, unknown))} in {path}; it has {sorted(df.fold.unique().tolist())}"
+        )
     if spec not in SPECS:
         raise ValueError(f"Unknown spectrogram {spec!r}: {' or '.join(SPECS)}")
     for norm in norms:
@@ -92,8 +94,12 @@ def compare(
                 for run, learn in enumerate(trained):
                     _, valid_loss, accuracy = learn.recorder.values[-1]
                     rows.append((norm, fold, run, seed + run, epochs, accuracy, valid_loss))
-                    bar.write(f"fold {fold}  {norm:<16} run {run + 1}/{runs}  accuracy {accuracy:6.1%}", file=sys.stderr)
-                    results = pd.DataFrame(rows, columns=["norm", "fold", "run", "seed", "epochs", "accuracy", "valid_loss"])
+                    bar.write(
+                        f"fold {fold}  {norm:<16} run {run + 1}/{runs}  accuracy {accuracy:6.1%}", file=sys.stderr
+                    )
+                    results = pd.DataFrame(
+                        rows, columns=["norm", "fold", "run", "seed", "epochs", "accuracy", "valid_loss"]
+                    )
                     if out is not None:
                         _save(results, Path(out))
     return results
@@ -111,10 +117,12 @@ def _save(results, file):
     results.to_csv(part, index=False)
     os.replace(part, file)
 
-# %% ../nbs/06_compare.ipynb #d0d6e44f
+# %% ../nbs/06_compare.ipynb #e53b799a
 def summarize(
-    results,         # as from `compare`
-) -> pd.DataFrame:   # indexed by normalization: runs, mean accuracy, its standard deviation, and its difference to "none"
+    results,  # as from `compare`
+) -> (
+    pd.DataFrame
+):  # indexed by normalization: runs, mean accuracy, its standard deviation, and its difference to "none"
     "Accuracies over all runs and folds, in percent."
     by_norm = (100 * results.accuracy).groupby(results.norm, sort=False)
     table = pd.DataFrame({"runs": by_norm.size(), "accuracy": by_norm.mean(), "std": by_norm.std()})
@@ -124,24 +132,25 @@ def summarize(
 
 
 def format_table(
-    table,   # as from `summarize`
+    table,  # as from `summarize`
 ) -> str:
     "The summary as a text table."
     columns = {"normalization": table.index, "runs": table.runs}
     columns["accuracy"] = [
-        f"{mean:.1f} %" if pd.isna(std) else f"{mean:.1f} ± {std:.1f} %" for mean, std in zip(table.accuracy, table["std"])
+        f"{mean:.1f} %" if pd.isna(std) else f"{mean:.1f} ± {std:.1f} %"
+        for mean, std in zip(table.accuracy, table["std"])
     ]
     if "vs none" in table:
         columns["vs none"] = ["" if norm == "none" else f"{diff:+.1f}" for norm, diff in table["vs none"].items()]
     return pd.DataFrame(columns).to_string(index=False)
 
-# %% ../nbs/06_compare.ipynb #3ab6d9f2
+# %% ../nbs/06_compare.ipynb #821658e9
 FOLD_MARKERS = "osD^vP*X"
 FOLD_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]  # Okabe and Ito
 
 
 def plot_comparison(
-    results,   # as from `compare`
+    results,  # as from `compare`
     title="",
 ):
     "Every run's accuracy as a point, folds by marker and colour, with each normalization's mean. Returns the figure."
@@ -154,7 +163,9 @@ def plot_comparison(
         ax.scatter(100 * of_fold.accuracy, rows, s=30, alpha=0.85, linewidths=0, zorder=3, **style)
     for row, norm in enumerate(norms):
         mean = 100 * results.accuracy[results.norm == norm].mean()
-        ax.plot([mean, mean], [row - 0.35, row + 0.35], color="black", lw=2, zorder=2, label="mean" if row == 0 else None)
+        ax.plot(
+            [mean, mean], [row - 0.35, row + 0.35], color="black", lw=2, zorder=2, label="mean" if row == 0 else None
+        )
         ax.annotate(f"{mean:.1f}", (mean, row - 0.37), ha="center", va="bottom", fontsize=9)
     ax.set(yticks=range(len(norms)), yticklabels=norms, ylim=(len(norms) - 0.4, -0.75), title=title)
     ax.set_xlabel("validation accuracy (%)")

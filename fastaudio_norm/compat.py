@@ -29,12 +29,12 @@ from fastai.torch_core import TensorBase, TensorCategory
 from fastai.vision.data import get_grid
 from fasttransform.transform import Transform
 
-# %% ../nbs/00_compat.ipynb #9470a239
+# %% ../nbs/00_compat.ipynb #26565678
 def load_audio(
-    path,                # file that libsndfile reads: WAV, FLAC, OGG, MP3 and others
-    frame_offset=0,      # samples per channel to skip
-    num_frames=-1,       # samples per channel to read at the most; -1 for all
-) -> tuple:              # float32 tensor [channels, samples] in [-1, 1], sample rate in Hz
+    path,  # file that libsndfile reads: WAV, FLAC, OGG, MP3 and others
+    frame_offset=0,  # samples per channel to skip
+    num_frames=-1,  # samples per channel to read at the most; -1 for all
+) -> tuple:  # float32 tensor [channels, samples] in [-1, 1], sample rate in Hz
     "Read an audio file. Raises `FileNotFoundError`, or `ValueError` when it is no readable audio or is empty."
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -49,8 +49,8 @@ def load_audio(
 
 
 def save_audio(
-    path,         # file to write; its ending says the format
-    src,          # tensor [channels, samples], float in [-1, 1] or an integer type that the format has
+    path,  # file to write; its ending says the format
+    src,  # tensor [channels, samples], float in [-1, 1] or an integer type that the format has
     sample_rate,  # Hz
 ):
     "Write an audio file. Floats stay floats in a WAV file; in other formats what lies outside of [-1, 1] is clipped."
@@ -93,7 +93,7 @@ def _stand_in_modules():
         ),
     }
 
-# %% ../nbs/00_compat.ipynb #c0e0cc64
+# %% ../nbs/00_compat.ipynb #dda26756
 @contextmanager
 def _modules_for_now(modules):
     "Have `modules` (name: module) in `sys.modules` for a while, then what was there before."
@@ -138,9 +138,7 @@ def _stand_ins():
             )
         )
         stack.enter_context(_attributes_for_now(librosa.display, waveplot=_waveplot))
-        stack.enter_context(
-            _attributes_for_now(TensorBase, __reduce_ex__=reduce_ex, _orig___reduce_ex__=reduce_ex)
-        )
+        stack.enter_context(_attributes_for_now(TensorBase, __reduce_ex__=reduce_ex, _orig___reduce_ex__=reduce_ex))
         yield
 
 
@@ -205,10 +203,16 @@ for cls in (AudioTensor, AudioSpectrogram):
     cls.__torch_function__ = _torch_function
 AudioSpectrogram.__getattr__ = _setting
 
-# %% ../nbs/00_compat.ipynb #d85fe567
+# %% ../nbs/00_compat.ipynb #406893ec
 _WINDOWS = {
     f.__name__: f
-    for f in (torch.bartlett_window, torch.blackman_window, torch.hamming_window, torch.hann_window, torch.kaiser_window)
+    for f in (
+        torch.bartlett_window,
+        torch.blackman_window,
+        torch.hamming_window,
+        torch.hann_window,
+        torch.kaiser_window,
+    )
 }
 
 
@@ -231,7 +235,7 @@ def _reduce_spectrogram(self, proto):
 AudioSpectrogram.__reduce_ex__ = _reduce_spectrogram
 torch.serialization.add_safe_globals([AudioTensor, AudioSpectrogram, _rebuild_spectrogram])
 
-# %% ../nbs/00_compat.ipynb #309c0733
+# %% ../nbs/00_compat.ipynb #b929d474
 class PadClips(Transform):
     "Pad the `AudioTensor`s of a list of samples [(clip, …), …] with zeros at the end, to the longest; `before_batch`."
 
@@ -254,7 +258,8 @@ class PadClips(Transform):
             sr = samples[0][i].sr
             warnings.warn(
                 f"Clips of {shortest / sr:.2f} to {longest / sr:.2f} s share a batch; the shorter ones are padded with "
-                "silence. ResizeSignal(milliseconds) among the item_tfms makes all clips equally long."
+                "silence. ResizeSignal(milliseconds) among the item_tfms makes all clips equally long.",
+                stacklevel=2,
             )
 
         def padded(sample):

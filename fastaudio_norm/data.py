@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SOUNDS', 'CrossValidationSplitter', 'download_esc50', 'read_esc50', 'get_dls', 'read_clips', 'make_clips']
 
-# %% ../nbs/04_data.ipynb #f28deec9
+# %% ../nbs/04_data.ipynb #cd5bd99f
 import os
 from pathlib import Path
 
@@ -16,25 +16,24 @@ from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.external import URLs, untar_data
 from fastai.data.transforms import ColReader
 from fastaudio.core.config import AudioBlock, PreprocessAudio
-from fastaudio.core.signal import AudioTensor
 from scipy.signal import butter, fftconvolve, firwin2, sosfilt
 from torch.nn.functional import pad
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
-# %% ../nbs/04_data.ipynb #3acef20b
+# %% ../nbs/04_data.ipynb #e8a826c7
 class CrossValidationSplitter:
     "Split a data frame into training and validation indices: validation is where its column `col` equals `fold`."
 
     def __init__(
         self,
         col="fold",  # column with each item's fold
-        fold=1,      # the validation fold
+        fold=1,  # the validation fold
     ):
         self.col, self.fold = col, fold
 
     def __call__(self, items):
-        "Indices of training and of validation rows. Raises `TypeError`, `KeyError` or `ValueError` when `items` has none."
+        "Indices of training and of validation rows; `TypeError`, `KeyError` or `ValueError` where there are none."
         if not isinstance(items, pd.DataFrame):
             raise TypeError(f"CrossValidationSplitter splits a pandas DataFrame, not a {type(items).__name__}")
         if self.col not in items:
@@ -42,15 +41,14 @@ class CrossValidationSplitter:
         is_valid = (items[self.col] == self.fold).to_numpy()
         if not is_valid.any() or is_valid.all():
             which = "validation" if not is_valid.any() else "training"
-            raise ValueError(
-                f"Fold {self.fold!r} leaves no {which} items; column {self.col!r} has {sorted(items[self.col].unique().tolist(), key=str)}"
-            )
+            folds = sorted(items[self.col].unique().tolist(), key=str)
+            raise ValueError(f"Fold {self.fold!r} leaves no {which} items; column {self.col!r} has {folds}")
         return np.flatnonzero(~is_valid).tolist(), np.flatnonzero(is_valid).tolist()
 
     def __repr__(self):
         return f"CrossValidationSplitter(col={self.col!r}, fold={self.fold!r})"
 
-# %% ../nbs/04_data.ipynb #9aaccd62
+# %% ../nbs/04_data.ipynb #0f722bc4
 def download_esc50():
     "Path of ESC-50; downloads 600 MB into fastai's data folder the first time."
     return untar_data(URLs.ESC50)
@@ -67,7 +65,9 @@ def read_esc50(
     path = Path(path)
     table = path / "meta" / "esc50.csv"
     if not table.is_file():
-        raise FileNotFoundError(f"No {table}: expected ESC-50's layout, clips in audio/ and their table in meta/esc50.csv")
+        raise FileNotFoundError(
+            f"No {table}: expected ESC-50's layout, clips in audio/ and their table in meta/esc50.csv"
+        )
     df = pd.read_csv(table)
     needed = ["filename", "fold", "category"]
     missing = [column for column in needed if column not in df]
@@ -80,20 +80,22 @@ def read_esc50(
     files = df.filename.where(df.filename.isin(present), df.filename.map(lambda name: by_stem.get(Path(name).stem)))
     if files.isna().any():
         absent = df.filename[files.isna()]
-        raise FileNotFoundError(f"{len(absent)} of {len(df)} clips of {table} are not in {path / 'audio'}, such as {absent.iloc[0]}")
+        raise FileNotFoundError(
+            f"{len(absent)} of {len(df)} clips of {table} are not in {path / 'audio'}, such as {absent.iloc[0]}"
+        )
     return df.assign(filename=files)
 
-# %% ../nbs/04_data.ipynb #28cf318f
+# %% ../nbs/04_data.ipynb #857e4155
 def get_dls(
-    df,                 # table with columns `filename`, `category` and `fold`, as from `read_esc50`
-    path,               # folder that has the clips in audio/
-    fold=1,             # validation fold
-    bs=64,              # clips in a batch
-    item_tfms=None,     # for each clip, an `AudioTensor` [channels, samples], such as `AudioNormalize`
-    batch_tfms=None,    # for each batch, such as `AudioToSpec` and then `SpecNormalize`
+    df,  # table with columns `filename`, `category` and `fold`, as from `read_esc50`
+    path,  # folder that has the clips in audio/
+    fold=1,  # validation fold
+    bs=64,  # clips in a batch
+    item_tfms=None,  # for each clip, an `AudioTensor` [channels, samples], such as `AudioNormalize`
+    batch_tfms=None,  # for each batch, such as `AudioToSpec` and then `SpecNormalize`
     sample_rate=16000,  # Hz; clips of another rate are resampled
-    clips=None,         # `AudioTensor` by file name, where `read_clips` has read them already
-    **kwargs,           # for `DataBlock.dataloaders`
+    clips=None,  # `AudioTensor` by file name, where `read_clips` has read them already
+    **kwargs,  # for `DataBlock.dataloaders`
 ):
     "Loaders of waveforms, mixed down to one channel, and their categories; one fold is the validation set."
     if clips is None:
@@ -109,22 +111,23 @@ def get_dls(
         batch_tfms=batch_tfms,
     ).dataloaders(df, path=path, bs=bs, **kwargs)
 
-# %% ../nbs/04_data.ipynb #69274d32
+# %% ../nbs/04_data.ipynb #03d7ad2e
 def read_clips(
-    df,                 # table with the column `filename`
-    path,               # folder that has the clips in audio/
+    df,  # table with the column `filename`
+    path,  # folder that has the clips in audio/
     sample_rate=16000,  # Hz
-    seconds=None,       # longer clips are cut at the end, shorter ones filled with silence; default: their median length
-) -> dict:              # `AudioTensor` [1, samples] by file name
-    "Read, resample and mix down all clips, to one length. 4 bytes a sample: 2,000 five-second clips at 16 kHz take 640 MB."
+    seconds=None,  # longer clips are cut at the end, shorter ones filled with silence; default: their median length
+) -> dict:  # `AudioTensor` [1, samples] by file name
+    "Read, resample and mix down all clips, to one length; 2,000 clips of five seconds at 16 kHz take 640 MB."
     prepare = PreprocessAudio(sample_rate=sample_rate)
     files = [Path(path) / "audio" / name for name in df.filename]
-    with np.errstate(all="ignore"):
-        clips = thread_map(prepare, files, max_workers=os.cpu_count(), desc="Reading clips", unit="clip", delay=1, leave=False)
+    clips = thread_map(
+        prepare, files, max_workers=os.cpu_count(), desc="Reading clips", unit="clip", delay=1, leave=False
+    )
     length = round(seconds * sample_rate) if seconds else int(np.median([clip.nsamples for clip in clips]))
     return {name: pad(clip[:, :length], (0, max(0, length - clip.nsamples))) for name, clip in zip(df.filename, clips)}
 
-# %% ../nbs/04_data.ipynb #698e0c60
+# %% ../nbs/04_data.ipynb #98cefbf6
 def _tone(rng, t, f0, partials=((1, 1.0),), sweep=0.0, vibrato=0.0):
     "Sum of `partials` (multiple of f0, amplitude), with a sweep of f0 over the clip and vibrato, both in octaves."
     wobble = vibrato * np.sin(2 * np.pi * rng.uniform(3, 7) * t)
@@ -156,7 +159,9 @@ def _whistle(rng, t):
 
 
 def _siren(rng, t):
-    return _tone(rng, t, rng.uniform(400, 900), ((1, 1), (2, 0.4), (3, 0.2)), sweep=rng.choice([-1, 1]) * rng.uniform(0.7, 1.3))
+    return _tone(
+        rng, t, rng.uniform(400, 900), ((1, 1), (2, 0.4), (3, 0.2)), sweep=rng.choice([-1, 1]) * rng.uniform(0.7, 1.3)
+    )
 
 
 def _bird(rng, t):
@@ -193,7 +198,10 @@ def _wind(rng, t):
 
 def _bell(rng, t):
     f0, decay = rng.uniform(400, 900), rng.uniform(2, 5)
-    strike = lambda s: sum(np.exp(-decay * k * s) * np.sin(2 * np.pi * k * f0 * s) / k for k in (1, 2.76, 5.4, 8.93))
+
+    def strike(s):
+        return sum(np.exp(-decay * k * s) * np.sin(2 * np.pi * k * f0 * s) / k for k in (1, 2.76, 5.4, 8.93))
+
     return _events(rng, t, rng.uniform(0.7, 1.5), strike, regular=True)
 
 
@@ -208,7 +216,7 @@ SOUNDS = {
     "engine": _engine, "rain": _rain, "wind": _wind, "bell": _bell, "fire": _fire,
 }  # fmt: skip
 
-# %% ../nbs/04_data.ipynb #d00c88db
+# %% ../nbs/04_data.ipynb #c18ef060
 def _microphone(rng, sr):
     "Impulse response of a smooth colouring filter: gains between -12 and +12 dB, a knot per octave or so."
     knots = np.array([0, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000, sr / 2])
@@ -227,12 +235,12 @@ def _clip(rng, sound, microphone, sr, seconds):
 
 
 def make_clips(
-    path,         # folder to write, in ESC-50's layout: audio/ and meta/esc50.csv
-    per_fold=4,   # clips of each of the ten classes in each of the five folds
+    path,  # folder to write, in ESC-50's layout: audio/ and meta/esc50.csv
+    per_fold=4,  # clips of each of the ten classes in each of the five folds
     seconds=2.0,  # length of a clip
-    sr=44100,     # Hz
-    seed=0,       # the same seed writes the same files
-) -> Path:        # the folder
+    sr=44100,  # Hz
+    seed=0,  # the same seed writes the same files
+) -> Path:  # the folder
     "Write a small data set of made-up sounds, 16-bit WAV."
     path = Path(path)
     (path / "audio").mkdir(parents=True, exist_ok=True)

@@ -19,12 +19,12 @@ from fastai.vision.models.xresnet import xresnet18
 from torch import nn
 from tqdm import tqdm
 
-# %% ../nbs/05_learner.ipynb #9e7f3ac6
+# %% ../nbs/05_learner.ipynb #77ec1add
 def make_xresnet_grayscale(
-    model,   # any network whose first convolution is an ungrouped `nn.Conv2d`; it is changed in place
+    model,  # any network whose first convolution is an ungrouped `nn.Conv2d`; it is changed in place
     n_in=1,  # channels of its input from now on
 ):
-    "Let the first convolution of `model` take `n_in` channels, its weights averaged over those it had. Returns `model`."
+    "Let the first convolution of `model` take `n_in` channels, its weights averaged over its own; returns `model`."
     conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     if conv is None:
         raise ValueError(f"{type(model).__name__} has no nn.Conv2d to adapt")
@@ -36,22 +36,25 @@ def make_xresnet_grayscale(
         conv.in_channels = n_in
     return model
 
-# %% ../nbs/05_learner.ipynb #2a416f85
+# %% ../nbs/05_learner.ipynb #2ad0e892
 def spec_learner(
-    dls,           # loaders of spectrograms [batch, channel, frequency, time] and categories
+    dls,  # loaders of spectrograms [batch, channel, frequency, time] and categories
     arch=xresnet18,  # called with `n_out`
     metrics=accuracy,
     num_cls=None,  # classes; default: those of `dls`
-    **kwargs,      # for `Learner`
+    **kwargs,  # for `Learner`
 ) -> Learner:
     "A `Learner` that trains `arch` from scratch on the loaders' classes and input channels."
     x = dls.one_batch()[0]
     if x.ndim != 4:
-        raise ValueError(f"Expected batches of spectrograms [batch, channel, frequency, time], not {list(x.shape)}: is AudioToSpec among the batch_tfms?")
+        raise ValueError(
+            f"Expected batches of spectrograms [batch, channel, frequency, time], not {list(x.shape)}: "
+            "is AudioToSpec among the batch_tfms?"
+        )
     model = make_xresnet_grayscale(arch(n_out=num_cls or get_c(dls)), n_in=x.shape[1])
     return Learner(dls, model, metrics=metrics, **kwargs)
 
-# %% ../nbs/05_learner.ipynb #94d9d128
+# %% ../nbs/05_learner.ipynb #d91639ab
 class _Progress(Callback):
     "Tell `each_epoch` of every epoch that ends."
 
@@ -63,15 +66,15 @@ class _Progress(Callback):
 
 
 def train_runs(
-    dls,                # loaders of spectrograms and categories
-    num_runs=5,         # networks to train
-    epochs=20,          # epochs to train each, with the one-cycle policy
-    num_cls=None,       # classes; default: those of `dls`
-    seed=0,             # of the first run; the next has the next
-    lr=3e-3,            # highest learning rate
+    dls,  # loaders of spectrograms and categories
+    num_runs=5,  # networks to train
+    epochs=20,  # epochs to train each, with the one-cycle policy
+    num_cls=None,  # classes; default: those of `dls`
+    seed=0,  # of the first run; the next has the next
+    lr=1e-2,  # highest learning rate
     each_epoch=lambda learn: None,  # called at the end of each epoch
 ):
-    "Train networks from scratch and yield a `Learner` after each; `learn.recorder.values` are its losses and accuracies."
+    "Train networks from scratch; yield each one's `Learner`, with losses and accuracies in `learn.recorder.values`."
     for run in range(num_runs):
         set_seed(seed + run, reproducible=True)
         dls.train.rng = random.Random(seed + run)
@@ -82,16 +85,17 @@ def train_runs(
 
 
 def train_loops(
-    dls,           # loaders of spectrograms and categories
-    name,          # what to print the result under
-    num_runs=5,    # networks to train
-    epochs=20,     # epochs to train each
+    dls,  # loaders of spectrograms and categories
+    name,  # what to print the result under
+    num_runs=5,  # networks to train
+    epochs=20,  # epochs to train each
     num_cls=None,  # classes; default: those of `dls`
-    seed=0,        # of the first run
-) -> float:        # mean accuracy on the validation set
+    seed=0,  # of the first run
+) -> float:  # mean accuracy on the validation set
     "Train `num_runs` networks from scratch on the same loaders; print and return their mean accuracy."
     with tqdm(total=num_runs * epochs, desc=name, unit="epoch", file=sys.stderr) as bar:
         runs = train_runs(dls, num_runs, epochs, num_cls, seed, each_epoch=lambda learn: bar.update())
         accuracies = [learn.recorder.values[-1][-1] for learn in runs]
-    print(f"{name}: mean accuracy {np.mean(accuracies):.4f} ± {np.std(accuracies):.4f} over {num_runs} runs of {epochs} epochs")
-    return float(np.mean(accuracies))
+    mean, std = np.mean(accuracies), np.std(accuracies)
+    print(f"{name}: mean accuracy {mean:.4f} ± {std:.4f} over {num_runs} runs of {epochs} epochs")
+    return float(mean)

@@ -8,7 +8,7 @@ __all__ = ['StatsRecorder']
 # %% ../nbs/01_stats.ipynb #b9835de6
 import torch
 
-# %% ../nbs/01_stats.ipynb #8fa1db48
+# %% ../nbs/01_stats.ipynb #7cf9b8b2
 def _span(x):
     return f"{x.min():.4g}" if x.numel() == 1 else f"{x.min():.4g} to {x.max():.4g}"
 
@@ -32,7 +32,7 @@ class StatsRecorder:
         self._mean = self._m2 = None
 
     def update(self, batch):
-        "Count `batch`. Raises `ValueError`, and counts nothing of it, when its kept dimensions differ or it is not finite."
+        "Count `batch`. Raises `ValueError`, and counts nothing, when its kept dimensions differ or it is not finite."
         batch = torch.as_tensor(batch).detach().as_subclass(torch.Tensor)
         kept = self._kept(batch.shape)
         if self._mean is not None and kept != self._mean.shape:
@@ -49,12 +49,16 @@ class StatsRecorder:
         m2 *= n
         if not m2.isfinite().all():
             bad = batch.numel() - batch.isfinite().sum().item()
-            raise ValueError(f"{bad} of {batch.numel()} values in the batch of shape {list(batch.shape)} are not finite")
+            raise ValueError(
+                f"{bad} of {batch.numel()} values in the batch of shape {list(batch.shape)} are not finite"
+            )
         self._combine(n, mean, m2)
 
     def merge(self, other):
-        "Count all that `other`, a recorder over the same `red_dims`, has counted. Raises `ValueError` when they differ."
-        if other.red_dims != self.red_dims or (self._nonempty and other._nonempty and self._mean.shape != other._mean.shape):
+        "Count all that `other` has counted. Raises `ValueError` when it keeps other dimensions."
+        if other.red_dims != self.red_dims or (
+            self._nonempty and other._nonempty and self._mean.shape != other._mean.shape
+        ):
             raise ValueError(f"Cannot merge {other!r} into {self!r}: they keep different dimensions")
         if other._nonempty:
             self._combine(other.nobservations, other._mean, other._m2)

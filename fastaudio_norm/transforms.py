@@ -25,12 +25,12 @@ def _scale(mean, std):
     "`std` where there is any, else 1."
     return torch.where(std > torch.finfo(torch.float32).eps * mean.abs(), std, torch.ones_like(std))
 
-# %% ../nbs/02_transforms.ipynb #f8b84588
+# %% ../nbs/02_transforms.ipynb #4eba0f93
 class _Normalizer(Transform):
     "Warns when nothing that it is given is of the type that it normalizes."
 
     touches: type  # tensors of this type are normalized
-    hint: str      # what to do when there are none
+    hint: str  # what to do when there are none
 
     def _call(self, nm, *args, **kwargs):
         given = args[0] if isinstance(args[0], (tuple, list)) else (args[0],)
@@ -103,7 +103,7 @@ def _as_statistic(x):
         raise ValueError("mean and std must be finite")
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
 
-# %% ../nbs/02_transforms.ipynb #b276d865
+# %% ../nbs/02_transforms.ipynb #73e54bb1
 class SpecNormalize(_Normalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time], to zero mean and unit variance.
 
@@ -120,17 +120,21 @@ class SpecNormalize(_Normalizer, Normalize):
 
     def __init__(
         self,
-        mean=None,       # number, or tensor that broadcasts with [batch, channel, frequency, time]
-        std=None,        # likewise; give both or none
+        mean=None,  # number, or tensor that broadcasts with [batch, channel, frequency, time]
+        std=None,  # likewise; give both or none
         axes=(0, 2, 3),  # dimensions to reduce over
     ):
         self.axes = tuple(axes)
         if not self.axes or not set(self.axes) <= {0, 1, 2, 3} or len(set(self.axes)) != len(self.axes):
-            raise ValueError(f"axes are distinct dimensions out of 0 (batch), 1 (channel), 2 (frequency), 3 (time), not {axes}")
+            raise ValueError(
+                f"axes are distinct dimensions out of 0 (batch), 1 (channel), 2 (frequency), 3 (time), not {axes}"
+            )
         if (mean is None) != (std is None):
             raise ValueError("Give both mean and std, or none of them to have them fitted")
         if mean is not None and not self.of_dataset:
-            raise ValueError(f"With axes={self.axes} each clip has its own mean and std; dataset statistics need 0 in axes")
+            raise ValueError(
+                f"With axes={self.axes} each clip has its own mean and std; dataset statistics need 0 in axes"
+            )
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():
             raise ValueError("std must be 0 or positive, and not NaN")
@@ -213,4 +217,7 @@ class SpecNormalize(_Normalizer, Normalize):
     @staticmethod
     def _check_ndim(x):
         if x.ndim not in (3, 4):
-            raise ValueError(f"Expected a spectrogram [batch, channel, frequency, time] or [channel, frequency, time], not {list(x.shape)}")
+            raise ValueError(
+                "Expected a spectrogram [batch, channel, frequency, time] or [channel, frequency, time], "
+                f"not {list(x.shape)}"
+            )

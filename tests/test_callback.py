@@ -19,7 +19,9 @@ from fastaudio_norm.transforms import SpecNormalize
 def dls(df, made_up):
     to_spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32, n_fft=1024, hop_length=512))
     clips = read_clips(df, made_up)
-    return lambda *tfms: get_dls(df, made_up, bs=16, batch_tfms=[to_spec, *tfms], clips=clips, num_workers=0, drop_last=False)
+    return lambda *tfms: get_dls(
+        df, made_up, bs=16, batch_tfms=[to_spec, *tfms], clips=clips, num_workers=0, drop_last=False
+    )
 
 
 def quiet_fit(learn, epochs=1, **kwargs):

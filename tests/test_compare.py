@@ -12,7 +12,11 @@ from fastaudio_norm.data import read_clips
 
 @pytest.fixture
 def results():
-    rows = [(norm, fold, 0, a) for norm, accuracies in {"none": (0.5, 0.7), "wave": (0.7, 0.8)}.items() for fold, a in enumerate(accuracies, 1)]
+    rows = [
+        (norm, fold, 0, a)
+        for norm, accuracies in {"none": (0.5, 0.7), "wave": (0.7, 0.8)}.items()
+        for fold, a in enumerate(accuracies, 1)
+    ]
     return pd.DataFrame(rows, columns=["norm", "fold", "run", "accuracy"])
 
 
@@ -75,8 +79,8 @@ def test_wrong_settings_are_found_before_any_work(made_up, monkeypatch):
 
 
 def test_compare_command(made_up, tmp_path, capsys):
-    arguments = f"--path {made_up} --norms none channel --folds 4 --runs 1 --epochs 1 --bs 16 --seed 3 --spec linear --out {tmp_path}"
-    main(["compare", *arguments.split()])
+    arguments = "--norms none channel --folds 4 --runs 1 --epochs 1 --bs 16 --seed 3 --spec linear"
+    main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split()])
     rows = pd.read_csv(tmp_path / "results.csv")
     assert rows.norm.tolist() == ["none", "channel"] and set(rows.fold) == {4} and set(rows.seed) == {3}
     assert plt.imread(tmp_path / "comparison.png").std() > 0

@@ -19,13 +19,32 @@ import soundfile
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import IndexSplitter
-from fastaudio.augment.signal import (
-    AddNoise, AddNoiseGPU, AudioPadType, ChangeVolume, ChangeVolumeGPU, DownmixMono, ResizeSignal, SignalCutout,
-    SignalCutoutGPU, SignalLoss, SignalLossGPU, SignalShifter,
-)  # fmt: skip
 from fastaudio.augment.preprocess import RemoveSilence, RemoveType, Resample
+from fastaudio.augment.signal import (
+    AddNoise,
+    AddNoiseGPU,
+    AudioPadType,
+    ChangeVolume,
+    ChangeVolumeGPU,
+    DownmixMono,
+    ResizeSignal,
+    SignalCutout,
+    SignalCutoutGPU,
+    SignalLoss,
+    SignalLossGPU,
+    SignalShifter,
+)  # fmt: skip
 from fastaudio.augment.spectrogram import (
-    CropTime, Delta, DeltaGPU, MaskFreq, MaskFreqGPU, MaskTime, MaskTimeGPU, SGRoll, TfmResize, TfmResizeGPU,
+    CropTime,
+    Delta,
+    DeltaGPU,
+    MaskFreq,
+    MaskFreqGPU,
+    MaskTime,
+    MaskTimeGPU,
+    SGRoll,
+    TfmResize,
+    TfmResizeGPU,
 )  # fmt: skip
 from fastaudio.core.config import AudioBlock, AudioConfig
 from fastaudio.core.signal import AudioTensor, get_audio_files
@@ -70,10 +89,13 @@ def test_nothing_leaks():
         state = dict(
             display=sorted(vars(librosa.display)),
             torchaudio=sorted(name for name in vars(torchaudio)),
-            tensor_base={{k: (getattr(v, '__module__', ''), getattr(v, '__qualname__', '')) for k, v in vars(fastai.torch_core.TensorBase).items()}},
+            tensor_base={{
+                name: (getattr(value, '__module__', ''), getattr(value, '__qualname__', ''))
+                for name, value in vars(fastai.torch_core.TensorBase).items()
+            }},
             load=(torchaudio.load.__module__, torchaudio.save.__module__),
             pkg_resources='pkg_resources' in sys.modules,
-            modules=[name in sys.modules or hasattr(fastcore, name.split('.')[1]) for name in ('fastcore.dispatch', 'fastcore.transform')],
+            parts=[f'fastcore.{{p}}' in sys.modules or hasattr(fastcore, p) for p in ('dispatch', 'transform')],
         )
         for name in ('fastcore.dispatch', 'fastcore.transform'):
             module = importlib.import_module(name)
@@ -83,7 +105,11 @@ def test_nothing_leaks():
     """
     without, before, after = (
         in_new_process(code.format(first=first))
-        for first in ("import torchaudio, librosa.display", "import fastaudio_norm.all", "import fastai.vision.all, fastaudio_norm.all")
+        for first in (
+            "import torchaudio, librosa.display",
+            "import fastaudio_norm.all",
+            "import fastai.vision.all, fastaudio_norm.all",
+        )
     )
     assert "fastcore.transform" in without
     assert before == without
@@ -306,7 +332,13 @@ def folder(tmp_path):
 
 
 def loaders(block, source, *batch_tfms, **kwargs):
-    data = DataBlock(blocks=(block, CategoryBlock), get_items=get_audio_files, get_y=label, splitter=IndexSplitter([0, 1]), batch_tfms=batch_tfms)
+    data = DataBlock(
+        blocks=(block, CategoryBlock),
+        get_items=get_audio_files,
+        get_y=label,
+        splitter=IndexSplitter([0, 1]),
+        batch_tfms=batch_tfms,
+    )
     return data.dataloaders(source, bs=3, **kwargs)
 
 
@@ -320,7 +352,9 @@ def test_loaders_pad_clips_and_keep_metadata(folder, num_workers):
         warnings.simplefilter("error")  # once is enough
         batches = [x for dl in dls for x, _ in dl]
     assert all(type(x) is AudioTensor and x.sr == SR and x.shape[1] == 1 for x in batches)
-    specs = [x for dl in loaders(AudioBlock(crop_signal_to=500), folder, to_spec, num_workers=num_workers) for x, _ in dl]
+    specs = [
+        x for dl in loaders(AudioBlock(crop_signal_to=500), folder, to_spec, num_workers=num_workers) for x, _ in dl
+    ]
     assert all(type(x) is AudioSpectrogram and x.n_mels == 32 for x in specs)
 
 

@@ -70,7 +70,9 @@ def test_made_up_clips_differ_in_level_and_never_clip(made_up, df):
     clips = [soundfile.read(made_up / "audio" / name)[0] for name in df.filename]
     peaks = np.array([np.abs(clip).max() for clip in clips])
     assert peaks.max() <= 1 and peaks.min() > 0.02 and peaks.max() / peaks.min() > 10
-    assert min(clip.std() / peak for clip, peak in zip(clips, peaks)) > 0.01 and all(abs(clip.mean()) < 0.01 for clip in clips)
+    assert min(clip.std() / peak for clip, peak in zip(clips, peaks)) > 0.01 and all(
+        abs(clip.mean()) < 0.01 for clip in clips
+    )
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])

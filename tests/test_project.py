@@ -8,16 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
-from fastcore.nbio import read_nb
-from fastcore.nbio import nb2dict
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "nbs").glob("*.ipynb"))
 
 
 def run(*command, cwd=ROOT):
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -38,7 +42,9 @@ def test_package_is_what_the_notebooks_export(tmp_path):
         file.unlink()
     run("nbdev-export", cwd=copy)
     for file in exported:
-        assert file.read_text() == (ROOT / "fastaudio_norm" / file.name).read_text(), f"run nbdev-export for {file.name}"
+        assert file.read_text() == (ROOT / "fastaudio_norm" / file.name).read_text(), (
+            f"run nbdev-export for {file.name}"
+        )
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

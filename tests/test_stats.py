@@ -17,7 +17,6 @@ def recorded(parts, red_dims):
     return recorder
 
 
-
 @pytest.mark.parametrize("red_dims", RED_DIMS)
 @pytest.mark.parametrize("sizes", [[37], [1] * 37, [30, 1, 6], [36, 1]])
 @pytest.mark.parametrize("mean, std", [(0, 1), (1e4, 1), (-80, 20)])
@@ -32,7 +31,9 @@ def test_any_split_gives_torch_std(red_dims, sizes, mean, std):
 
 
 def test_order_and_width_do_not_matter():
-    parts = [torch.randn(n, 1, 4, width) + level for n, width, level in [(3, 10, 0), (1, 2, 50), (7, 30, -50), (2, 1, 5)]]
+    parts = [
+        torch.randn(n, 1, 4, width) + level for n, width, level in [(3, 10, 0), (1, 2, 50), (7, 30, -50), (2, 1, 5)]
+    ]
     everything = torch.cat([p.transpose(0, 2).flatten(1) for p in parts], 1).double()
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         recorder = recorded([parts[i] for i in order], (0, 1, 3))
@@ -50,7 +51,7 @@ def test_types(dtype):
 def test_merging_in_any_grouping():
     parts = torch.randn(20, 1, 6, 9).split([5, 1, 10, 4])
     whole = recorded(parts, (0, 1, 3))
-    a, b, c, d = ([recorded([part], (0, 1, 3)) for part in parts])
+    a, b, c, d = [recorded([part], (0, 1, 3)) for part in parts]
     a.merge(b)
     d.merge(c)
     a.merge(pickle.loads(pickle.dumps(d)))

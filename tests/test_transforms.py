@@ -44,7 +44,9 @@ def test_audio_normalize():
     assert torch.allclose(AudioNormalize()(torch.stack([clip, clip * 9]))[1], out, atol=1e-5)  # each clip by itself
 
 
-@pytest.mark.parametrize("clip", [torch.zeros(1, 500), torch.full((1, 500), 0.3), torch.full((2, 1), -0.7), torch.full((1, 80000), 1e-3)])
+@pytest.mark.parametrize(
+    "clip", [torch.zeros(1, 500), torch.full((1, 500), 0.3), torch.full((2, 1), -0.7), torch.full((1, 80000), 1e-3)]
+)
 def test_clips_without_any_variation_become_zeros(clip):
     assert torch.equal(AudioNormalize()(AudioTensor(clip, sr=SR)), torch.zeros_like(clip))
 
@@ -139,7 +141,11 @@ def test_statistics_of_another_spectrogram_are_refused():
 
 def test_the_wrong_type_warns():
     clip, spec = AudioTensor(torch.randn(1, 100), sr=SR), TensorImageBase(torch.randn(1, 1, 6, 5))
-    for norm, x in [(SpecNormalize(0, 1), clip), (AudioNormalize(), spec), (SpecNormalize(0, 1), torch.randn(1, 1, 6, 5))]:
+    for norm, x in [
+        (SpecNormalize(0, 1), clip),
+        (AudioNormalize(), spec),
+        (SpecNormalize(0, 1), torch.randn(1, 1, 6, 5)),
+    ]:
         with pytest.warns(UserWarning, match=f"{type(norm).__name__} has no effect on"):
             assert norm((x, TensorCategory(1)))[0] is x
     with warnings.catch_warnings():
@@ -213,7 +219,9 @@ def test_fitting_leaves_out_random_augmentation_and_the_random_state(folder):
     loaders(folder, batch_tfms=[to_mel(), plain], **same_length)
     augmented = loaders(folder, [ChangeVolume(p=1.0, lower=0.001, upper=0.002)], [to_mel(), norm], **same_length)
     assert torch.equal(norm.mean, plain.mean) and torch.equal(norm.std, plain.std)
-    loud = loaders(folder, batch_tfms=[to_mel()], **same_length).train.new(shuffle=False, drop_last=False).one_batch()[0]
+    loud = (
+        loaders(folder, batch_tfms=[to_mel()], **same_length).train.new(shuffle=False, drop_last=False).one_batch()[0]
+    )
     quiet = norm.decode(augmented.train.new(shuffle=False, drop_last=False).one_batch()[0])
     assert quiet.median() < loud.median() - 40  # while training they are augmented
 
@@ -242,7 +250,13 @@ def test_padding_is_not_counted(folder):
     "Clips of different length, whatever they share a batch with, have the statistics of their own frames."
     to_spec = to_mel()
     norm = SpecNormalize(axes=(0, 1, 3))
-    block = DataBlock((AudioBlock, CategoryBlock), get_items=get_audio_files, get_y=label, splitter=IndexSplitter([0]), batch_tfms=[to_spec, norm])
+    block = DataBlock(
+        (AudioBlock, CategoryBlock),
+        get_items=get_audio_files,
+        get_y=label,
+        splitter=IndexSplitter([0]),
+        batch_tfms=[to_spec, norm],
+    )
     with pytest.warns(UserWarning, match="padded"):
         list(block.dataloaders(folder, bs=4, num_workers=0).train)
     specs = [to_spec(AudioTensor.create(f).mean(0, keepdim=True)) for f in get_audio_files(folder)[1:]]
@@ -297,11 +311,13 @@ class _Skip(Callback):
 
 @pytest.mark.parametrize("axes", [(0, 2, 3), (0, 1, 3)])
 def test_fitted_on_esc10(esc10, axes):
-    "Statistics from SpecNormalize and from StatsCallback, for any batch size, against float64 over all training frames."
+    "SpecNormalize and StatsCallback, for any batch size, against float64 over all training frames."
     df = read_esc50(esc10)
     clips = read_clips(df, esc10)
     to_spec = to_mel(64)
-    frames = torch.cat([to_spec(clips[name].clone())[0].as_subclass(torch.Tensor) for name in df.filename[df.fold != 1]], 1).double()
+    frames = torch.cat(
+        [to_spec(clips[name].clone())[0].as_subclass(torch.Tensor) for name in df.filename[df.fold != 1]], 1
+    ).double()
     dims = (0, 1) if axes == (0, 2, 3) else 1
     std, mean = (s.flatten() for s in torch.std_mean(frames, dims))
     for bs in (1, 7, 64, 320):
