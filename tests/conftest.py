@@ -2,9 +2,10 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-import torch
 
 matplotlib.use("Agg")
+
+from fastai.torch_core import set_seed  # noqa: E402
 
 import fastaudio_norm  # noqa: E402, F401  fastaudio can be imported from here on
 from fastaudio_norm.data import make_clips, read_esc50  # noqa: E402
@@ -33,4 +34,4 @@ def df(made_up):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    torch.manual_seed(0)
+    set_seed(0)  # random, numpy and torch

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException, CancelTrainException
 from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import lr_find  # noqa: F401  patched into Learner
 from fastaudio.core.config import AudioConfig
@@ -55,10 +55,13 @@ def test_counts_the_first_epoch_of_training_once(dls):
         assert norm.axes == recorder.red_dims and torch.equal(norm.mean, recorder.mean.cpu())
 
 
-def test_an_interrupted_epoch_is_gathered_anew(dls):
+@pytest.mark.parametrize("interruption", [CancelFitException, CancelTrainException])
+def test_an_interrupted_epoch_is_gathered_anew(dls, interruption):
     class StopAfterOne(Callback):
+        run_valid = False
+
         def after_batch(self):
-            raise CancelFitException()
+            raise interruption()
 
     loaders, mine = dls(), StatsRecorder((0, 2, 3))
     cb = StatsCallback([mine])

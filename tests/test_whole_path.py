@@ -1,0 +1,75 @@
+"""What the README shows, from star imports to a prediction in another process."""
+
+import json
+import subprocess
+import sys
+
+import fastai.vision.all
+import matplotlib.pyplot as plt
+import torch
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import ColReader
+
+import fastaudio_norm.all as public
+from fastaudio_norm.all import (
+    AudioBlock,
+    AudioConfig,
+    AudioNormalize,
+    AudioToSpec,
+    CrossValidationSplitter,
+    SpecNormalize,
+    spec_learner,
+)
+
+SERVE = """
+import json, sys, warnings
+from fastai.vision.all import *
+from fastaudio_norm.all import *
+warnings.simplefilter("ignore")
+learn = load_learner(sys.argv[1])
+with learn.no_bar():
+    name, _, probabilities = learn.predict(sys.argv[2])
+norm = learn.dls.valid.after_batch.fs[-1]
+print(json.dumps([name, probabilities.tolist(), norm.mean.tolist(), norm.std.tolist()]))
+"""
+
+
+def test_star_imports_keep_fastais_own():
+    shared = set(public.__all__) & set(vars(fastai.vision.all))
+    assert all(getattr(public, name) is getattr(fastai.vision.all, name) for name in shared), shared
+    documented = {
+        "AudioNormalize", "SpecNormalize", "StatsRecorder", "StatsCallback", "CrossValidationSplitter", "get_dls",
+        "make_xresnet_grayscale", "train_loops", "spec_learner", "AudioBlock", "AudioToSpec", "AudioConfig",
+    }  # fmt: skip
+    assert documented <= set(public.__all__)
+
+
+def test_from_data_block_to_another_process(df, made_up, tmp_path):
+    spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32, n_fft=1024, hop_length=512))
+    norm = SpecNormalize(axes=(0, 1, 3))
+    block = DataBlock(
+        blocks=(AudioBlock, CategoryBlock),
+        get_x=ColReader("filename", pref=made_up / "audio"),
+        get_y=ColReader("category"),
+        splitter=CrossValidationSplitter(fold=1),
+        item_tfms=[AudioNormalize],
+        batch_tfms=[spec, norm],
+    )
+    dls = block.dataloaders(df, bs=16, num_workers=2)
+    learn = spec_learner(dls)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(1)
+        learn.show_results(max_n=4)
+        titles = [ax.get_title() for ax in plt.gcf().axes if ax.get_title()]
+        assert len(titles) == 4 and all("predicted" in title for title in titles)
+        plt.close("all")
+        file = str(made_up / "audio" / df.filename[0])
+        name, _, probabilities = learn.predict(file)
+    learn.export(tmp_path / "sounds.pkl")
+    command = [sys.executable, "-c", SERVE, str(tmp_path / "sounds.pkl"), file]
+    served = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert served.returncode == 0, served.stderr
+    served_name, served_probabilities, mean, std = json.loads(served.stdout.splitlines()[-1])
+    assert served_name == name
+    assert torch.allclose(torch.tensor(served_probabilities), probabilities, atol=1e-5)
+    assert mean == norm.mean.tolist() and std == norm.std.tolist()
