@@ -54,7 +54,7 @@ def spec_learner(
     model = make_xresnet_grayscale(arch(n_out=num_cls or get_c(dls)), n_in=x.shape[1])
     return Learner(dls, model, metrics=metrics, **kwargs)
 
-# %% ../nbs/05_learner.ipynb #d91639ab
+# %% ../nbs/05_learner.ipynb #d7cfc28c
 class _Progress(Callback):
     "Tell `each_epoch` of every epoch that ends."
 
@@ -71,7 +71,7 @@ def train_runs(
     epochs=20,  # epochs to train each, with the one-cycle policy
     num_cls=None,  # classes; default: those of `dls`
     seed=0,  # of the first run; the next has the next
-    lr=1e-2,  # highest learning rate
+    lr=3e-3,  # highest learning rate
     each_epoch=lambda learn: None,  # called at the end of each epoch
 ):
     "Train networks from scratch; yield each one's `Learner`, with losses and accuracies in `learn.recorder.values`."
