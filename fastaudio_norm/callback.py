@@ -21,16 +21,15 @@ class StatsCallback(Callback):
     """
 
     order = -5  # before the callbacks that mix or cast the batch
+    run_valid = False
 
     def __init__(
         self,
-        recorders=None,  # anything with `update` and `merge`; default: a `StatsRecorder` for all and one per bin
+        recorders=None,  # `StatsRecorder`s; default: one for all and one per bin
         epochs=1,  # epochs to gather
     ):
         self.recorders = [StatsRecorder(), StatsRecorder((0, 1, 3))] if recorders is None else list(recorders)
         self.epochs, self.gathered = epochs, 0
-
-    run_valid = False
 
     def before_fit(self):
         self.run = not (hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds"))

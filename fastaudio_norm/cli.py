@@ -30,7 +30,6 @@ WALKTHROUGH = {"folds": [1], "runs": 5, "epochs": 20, "bs": 64, "spec": "linear"
 
 def _compare(args):
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     if args.esc50:
         path = download_esc50()
     elif args.path:

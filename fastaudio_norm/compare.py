@@ -82,6 +82,8 @@ def compare(
         raise ValueError(f"Unknown spectrogram {spec!r}: {' or '.join(SPECS)}")
     for norm in norms:
         make_norm(norm)
+    if out is not None:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
     clips = read_clips(df, path, SAMPLE_RATE, seconds)
 
     rows = []

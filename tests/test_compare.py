@@ -123,3 +123,4 @@ def test_mistakes_end_in_one_line_and_status_2(arguments, message, tmp_path, cap
         main(["compare", "--out", str(tmp_path / "out"), *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
