@@ -374,3 +374,28 @@ def test_show_batch_draws_every_clip_once(folder):
         assert [ax.get_title() in "ab" for ax in figure.axes if ax.get_title()] == [True, True]
         assert all(ax.child_axes[0].has_data() for ax in figure.axes if ax.get_title())
     plt.close("all")
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+@pytest.mark.parametrize("name", [*WAVEFORM_TRANSFORMS, *SPECTROGRAM_TRANSFORMS])
+def test_transform_acts_in_a_loader(name, clip, tmp_path):
+    for file in ("0-a.wav", "1-b.wav", "2-a.wav"):
+        clip.save(tmp_path / file)
+
+    def training_batch(*tfms):
+        to_spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=64, n_fft=1024))
+        spec = [to_spec] if name in SPECTROGRAM_TRANSFORMS else []
+        where = "batch_tfms" if "GPU" in name else "item_tfms"
+        data = DataBlock(
+            blocks=(AudioBlock(sample_rate=SR, force_mono=False), CategoryBlock),
+            get_items=get_audio_files,
+            get_y=label,
+            splitter=IndexSplitter([0]),
+            **{where: [*spec, *tfms]},
+        )
+        return data.dataloaders(tmp_path, bs=2, num_workers=0).one_batch()[0]
+
+    make, _ = {**WAVEFORM_TRANSFORMS, **SPECTROGRAM_TRANSFORMS}[name]
+    raw, out = training_batch(), training_batch(make())
+    assert type(out) is type(raw) is (AudioSpectrogram if name in SPECTROGRAM_TRANSFORMS else AudioTensor)
+    assert out.shape != raw.shape or not torch.equal(out, raw)
