@@ -74,7 +74,7 @@ def test_every_module_imports():
     assert fastaudio.__version__ == "1.0.2"
 
 
-def in_new_process(code, **env):
+def in_new_process(code):
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -119,7 +119,6 @@ def test_nothing_leaks():
 def test_missing_fastaudio_says_how_to_get_it():
     out = in_new_process("""
         import sys
-        from importlib.abc import MetaPathFinder
         import importlib.util
         find_spec = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *args: None if name == "fastaudio" else find_spec(name, *args)
