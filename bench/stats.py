@@ -1,27 +1,76 @@
-"""What a batch's statistics cost, as a ratio to reading it once, and how exact they are: `uv run bench/stats.py`.
+"""What statistics of a batch cost, as a ratio to reading it once, and how exact they are, beside peers in one run.
 
-Peers: torch.var_mean merged in float64, and the running mean and std that people write by hand, float32 means and
-standard deviations of each batch merged by item counts. Buffers rotate and exceed the caches.
+    uv run --group bench bench/stats.py [--clips FOLDER] [--device cuda]
+
+Each contender updates itself with a batch of 64 spectrograms in float32, [64, 1, 201, 401], in the layout that it
+expects; bringing it there is not timed. Eight buffers rotate, more than the caches hold; contenders take turns. All of
+them give the mean and standard deviation of each bin; this package moreover those of all bins together.
 """
 
 import argparse
-import itertools
 import statistics
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
+from lhotse.features.base import StatsAccumulator
+from sklearn.preprocessing import StandardScaler
+from speechbrain.processing.features import InputNormalization
 
-from fastaudio_norm.stats import StatsRecorder
+from fastaudio_norm.all import AudioToSpec, StatsRecorder, make_clips, read_clips, read_esc50
+from fastaudio_norm.data import SPECS
+
+ROOT = Path(__file__).parents[1]
+
+
+def as_is(x):
+    return x
+
+
+def features_last(x):
+    return x[:, 0].transpose(1, 2).contiguous()
+
+
+def frames_by_features(x):
+    return features_last(x).flatten(0, 1).cpu().numpy()
+
+
+class Ours:
+    layout = staticmethod(as_is)
+    correction = 1
+
+    def __init__(self, **options):
+        self.recorder = StatsRecorder((0, 1, 3), **options)
+
+    def update(self, x):
+        self.recorder.update(x)
+        self.of_all = self.recorder.reduced((0, 1, 2, 3))
+
+    def found(self):
+        return self.recorder.mean, self.recorder.std
+
+    def found_of_all(self):
+        return self.of_all.mean, self.of_all.std
+
+
+class WithQuantiles(Ours):
+    "Without global statistics after each batch: they would cost one merge of all bins' histograms, once at the end."
+
+    def __init__(self):
+        super().__init__(quantiles=True)
+        self.update = self.recorder.update
 
 
 class ByHand:
-    "Running mean and std in float32, of per-batch figures, weighted by items."
+    "Running mean and std as most people write it: those of each batch, merged by item counts."
 
-    def __init__(self, dims):
-        self.dims, self.n = dims, 0
+    layout = staticmethod(as_is)
+    correction = 1
+    n = 0
 
     def update(self, x):
-        n, mean, std = len(x), x.mean(self.dims, keepdim=True), x.std(self.dims, keepdim=True)
+        n, mean, std = len(x), x.mean((0, 1, 3)), x.std((0, 1, 3))
         if self.n == 0:
             self.n, self.mean, self.std = n, mean, std
             return
@@ -30,15 +79,19 @@ class ByHand:
         self.std = (a / total * self.std.square() + b / total * std.square() + a * b / total**2 * shift).sqrt()
         self.mean, self.n = a / total * self.mean + b / total * mean, total
 
+    def found(self):
+        return self.mean, self.std
+
 
 class VarMean:
-    "torch.var_mean of each float32 batch, merged in float64."
+    "torch.var_mean of each batch, merged in float64."
 
-    def __init__(self, dims):
-        self.dims, self.n = dims, 0
+    layout = staticmethod(as_is)
+    correction = 1
+    n = 0
 
     def update(self, x):
-        var, mean = (s.double() for s in torch.var_mean(x, self.dims, correction=0, keepdim=True))
+        var, mean = (s.double() for s in torch.var_mean(x, (0, 1, 3), correction=0))
         n = x.numel() // mean.numel()
         if self.n == 0:
             self.n, self.mean, self.m2 = n, mean, var * n
@@ -47,62 +100,145 @@ class VarMean:
         self.m2 = self.m2 + var * n + delta.square() * (self.n * n / total)
         self.mean, self.n = self.mean + delta * (n / total), total
 
-    @property
-    def std(self):
-        return (self.m2 / (self.n - 1)).sqrt()
+    def found(self):
+        return self.mean, (self.m2 / (self.n - 1)).sqrt()
 
 
-PEERS = {"fastaudio_norm": StatsRecorder, "var_mean, float64 merge": VarMean, "by hand": ByHand}
-PER = {"global": (0, 2, 3), "per bin": (0, 1, 3)}
+class ScikitLearn:
+    layout = staticmethod(frames_by_features)
+    correction = 0
+
+    def __init__(self):
+        self.scaler = StandardScaler()
+        self.update = self.scaler.partial_fit
+
+    def found(self):
+        return self.scaler.mean_, np.sqrt(self.scaler.var_)
 
 
-def milliseconds(f, buffers, repeats):
-    buffers = itertools.cycle(buffers)
-    times = []
-    for _ in range(repeats):
-        x = next(buffers)
-        start = time.perf_counter()
-        f(x)
-        times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times)
+class SpeechBrain:
+    "The statistics that `InputNormalization` gathers, without normalizing the batch."
+
+    layout = staticmethod(features_last)
+    correction = 0
+
+    def __init__(self):
+        self.norm = InputNormalization()
+
+    def update(self, x):
+        mask = torch.ones((*x.shape[:2], 1), dtype=torch.bool, device=x.device)
+        self.norm._update_global_stats(x, mask)
+
+    def found(self):
+        return self.norm.glob_mean, self.norm.glob_std
 
 
-def data_sets():
-    "Batches of uneven size, the last one smallest."
+class Lhotse:
+    layout = staticmethod(frames_by_features)
+    correction = 0
+
+    def __init__(self):
+        self.accumulator = StatsAccumulator(201)
+        self.update = self.accumulator.update
+
+    def found(self):
+        return self.accumulator.norm_means, self.accumulator.norm_stds
+
+
+CONTENDERS = {
+    "fastaudio_norm, per bin + global": Ours,
+    "fastaudio_norm, with quantiles": WithQuantiles,
+    "running mean/std by hand": ByHand,
+    "torch.var_mean, float64 merge": VarMean,
+    "scikit-learn StandardScaler": ScikitLearn,
+    "SpeechBrain InputNormalization": SpeechBrain,
+    "Lhotse StatsAccumulator": Lhotse,
+}
+
+
+def seconds(f, x, synchronize):
+    synchronize()
+    start = time.perf_counter()
+    f(x)
+    synchronize()
+    return time.perf_counter() - start
+
+
+def print_costs(rounds, device):
+    synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
+    buffers = [torch.randn(64, 1, 201, 401, device=device) * 20 - 60 for _ in range(8)]
+    layouts = {layout: [layout(x) for x in buffers] for layout in (as_is, features_last, frames_by_features)}
+    contenders = {name: kind() for name, kind in CONTENDERS.items()}
+    times = {name: [] for name in ("reading once, x.sum()", *contenders)}
+    todo = [(name, layouts[contender.layout], contender.update) for name, contender in contenders.items()]
+    for _ in range(rounds):
+        for name, batches, f in [("reading once, x.sum()", buffers, torch.Tensor.sum), *todo]:
+            times[name] += [seconds(f, x, synchronize) for x in batches]
+    median = {name: 1e3 * statistics.median(ts) for name, ts in times.items()}
+    read, ours = median["reading once, x.sum()"], median["fastaudio_norm, per bin + global"]
+    print(f"{'':34}{'ms':>8}{'x reading':>12}{'x ours':>9}")
+    for name, ms in median.items():
+        print(f"{name:34}{ms:8.2f}{ms / read:12.1f}{ms / ours:9.1f}")
+
+
+def esc10(folder):
+    "Linear spectrograms in dB of all clips, 64 at a time."
+    df = read_esc50(folder)
+    clips = read_clips(df, folder, seconds=5)
+    to_spec = AudioToSpec.from_cfg(SPECS["linear"]())
+    specs = torch.stack([torch.as_tensor(to_spec(clip)).as_subclass(torch.Tensor) for clip in clips.values()])
+    return specs.split(64)
+
+
+def settings(clips):
+    "Batches of uneven size."
     sizes = [64, 64, 23]
-    yield "dB, mean -60, std 20", [torch.randn(n, 1, 201, 401) * 20 - 60 for n in sizes]
-    yield "mean 10000, std 1", [torch.randn(n, 1, 201, 401) + 1e4 for n in sizes]
-    yield "level drifts by 20 dB", [torch.randn(n, 1, 201, 401) + 20 * i for i, n in enumerate(sizes)]
+    recorded = esc10(clips)
+    yield f"(i) {len(torch.cat(recorded))} clips of {Path(clips).name}, last batch {len(recorded[-1])}", recorded
+    yield "(ii) mean 10,000, std 1", [torch.randn(n, 1, 201, 401) + 1e4 for n in sizes]
+    yield "(iii) level drifts by 20 dB a batch", [torch.randn(n, 1, 201, 401) + 20 * i for i, n in enumerate(sizes)]
+    yield "(iv) float16, mean -60, std 20", [(torch.randn(n, 1, 201, 401) * 20 - 60).half() for n in sizes]
+
+
+def errors(found, batches, dims, correction):
+    "Of the mean in units of std, and of std relative to it, against float64 of all values; the largest over bins."
+    std, mean = torch.std_mean(torch.cat(batches).double(), dims, correction=correction)
+    found_mean, found_std = (torch.as_tensor(x).double().cpu().flatten() for x in found)
+    return ((found_mean - mean).abs() / std).max().item(), (found_std / std - 1).abs().max().item()
+
+
+def print_errors(clips, device):
+    for title, batches in settings(clips):
+        print(f"\n{title:34}{'mean':>10}{'std':>10}")
+        for name, kind in CONTENDERS.items():
+            if kind is WithQuantiles:
+                continue
+            contender = kind()
+            for x in batches:
+                contender.update(contender.layout(x.to(device)))
+            rows = {name: errors(contender.found(), batches, (0, 1, 3), kind.correction)}
+            if kind is Ours:
+                rows = {
+                    "fastaudio_norm, per bin": rows[name],
+                    "fastaudio_norm, global": errors(contender.found_of_all(), batches, (0, 1, 2, 3), kind.correction),
+                }
+            for row, (of_mean, of_std) in rows.items():
+                print(f"{row:34}{of_mean:10.1e}{of_std:10.1e}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=24, help="timed updates of each")
-    repeats = parser.parse_args().repeats
+    esc10 = ROOT.parent / "shared" / "data" / "esc10"
+    parser.add_argument("--clips", default=esc10 if esc10.exists() else None, help="folder in ESC-50's layout")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of eight timed updates of each")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    args = parser.parse_args()
     torch.manual_seed(0)
-
-    buffers = [torch.randn(64, 1, 201, 401) * 20 - 60 for _ in range(8)]
-    read = milliseconds(torch.Tensor.sum, buffers, 3 * repeats)
-    print(f"Batch of 64 x [1, 201, 401] float32, {torch.get_num_threads()} threads; reading it once: {read:.2f} ms\n")
-    print(f"{'':26}{'global':>18}{'per bin':>18}")
-    for name, peer in PEERS.items():
-        cost = [milliseconds(peer(dims).update, buffers, repeats) for dims in PER.values()]
-        print(f"{name:26}" + "".join(f"{ms:9.2f} ms {ms / read:4.0f} x" for ms in cost))
-
-    print("\nLargest error of the mean, in units of std, and relative error of std, against float64 of it all")
-    for title, batches in data_sets():
-        everything = torch.cat(batches).double()
-        print(f"\n{title}\n{'':26}{'global':>20}{'per bin':>20}")
-        for name, peer in PEERS.items():
-            cells = []
-            for dims in PER.values():
-                std, mean = torch.std_mean(everything, dims, keepdim=True)
-                found = peer(dims)
-                for x in batches:
-                    found.update(x)
-                mean_error = ((found.mean.double() - mean).abs() / std).max()
-                cells.append(f"{mean_error:9.1e} {(found.std.double() / std - 1).abs().max():8.1e}")
-            print(f"{name:26}" + "".join(f"{cell:>20}" for cell in cells))
+    where = f"{torch.get_num_threads()} threads" if args.device == "cpu" else torch.cuda.get_device_name()
+    print(f"A batch of 64 x [1, 201, 401] float32, {where}\n")
+    print_costs(args.rounds, args.device)
+    print("\nLargest error against float64 of the same values: of the mean in units of std, of std relative to it")
+    print_errors(args.clips or make_clips(ROOT / "bench" / "clips"), args.device)
 
 
 if __name__ == "__main__":

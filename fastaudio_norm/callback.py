@@ -5,19 +5,23 @@
 # %% auto #0
 __all__ = ['StatsCallback']
 
-# %% ../nbs/03_callback.ipynb #1ecca887
+# %% ../nbs/03_callback.ipynb #651edc3b
+import sys
+
 from fastai.callback.core import Callback
+from fastai.torch_core import find_bs
 
-from .stats import StatsRecorder
-from .transforms import SpecNormalize, _spectrograms
+from .stats import StatsRecorder, common
+from .transforms import SpecNormalize, _spectrograms, record
 
-# %% ../nbs/03_callback.ipynb #943c0d71
+# %% ../nbs/03_callback.ipynb #d101a287
 class StatsCallback(Callback):
     """Gather statistics of the spectrograms that a `Learner` trains on: by default global and per-bin, one epoch.
 
     Only complete epochs count, each batch once; an interrupted epoch is gathered anew by the next fit. Validation,
     learning rate finding and prediction are not looked at. A loader that drops its last, smaller batch (fastai's
-    default when it shuffles) hides those clips from the callback as it does from the network.
+    default when it shuffles) hides those clips from the callback as it does from the network. In distributed training
+    each process looks at its share, no clip counts twice, and all end up with the statistics of all.
     """
 
     order = -5  # before the callbacks that mix or cast the batch
@@ -37,22 +41,36 @@ class StatsCallback(Callback):
         self.normalized = any(isinstance(tfm, SpecNormalize) for tfm in getattr(pipeline, "fs", ()))
 
     def before_train(self):
-        self.batches = 0
-        self.of_this_epoch = [StatsRecorder(recorder.red_dims) for recorder in self.recorders]
+        self.batches = self.clips = 0
+        self.of_this_epoch = common(self.recorders)
 
     def before_batch(self):
         if self.gathered == self.epochs:
             return
-        self.batches += 1
+        once = max(0, self._share() - self.clips)
         for spec in _spectrograms(self.xb):
-            for recorder in self.of_this_epoch:
-                recorder.update(spec)
+            record(self.of_this_epoch, spec[:once])
+        self.batches += 1
+        self.clips += find_bs(self.xb)
 
     def after_train(self):
         if self.gathered < self.epochs and self.batches == self.n_iter:
             self.gathered += 1
-            for recorder, new in zip(self.recorders, self.of_this_epoch):
-                recorder.merge(new)
+            if self._distributed:
+                self.of_this_epoch.all_reduce()
+            for recorder in self.recorders:
+                recorder.merge(self.of_this_epoch.reduced(recorder.red_dims))
+
+    @property
+    def _distributed(self):
+        return hasattr(self.dl, "n_padded")  # fastai's DistributedDL, once it iterates
+
+    def _share(self):
+        "Clips of this process, without those that a `DistributedDL` repeats so that all processes have equally many."
+        if not self._distributed:
+            return sys.maxsize
+        each = self.dl.n_padded // self.dl.world_size
+        return min(each, self.dl.n - self.dl.rank * each)
 
     def normalizers(self):
         "A fitted `SpecNormalize` for each recorder. Raises `ValueError` when what was gathered was normalized already."
@@ -61,4 +79,4 @@ class StatsCallback(Callback):
                 "These statistics are of spectrograms that a SpecNormalize had normalized; "
                 "gather them with loaders that have none"
             )
-        return [SpecNormalize(r.mean, r.std, axes=r.red_dims) for r in self.recorders]
+        return [SpecNormalize.from_stats(r, r.red_dims) for r in self.recorders]

@@ -6,8 +6,8 @@ import pytest
 from fastaudio.core.spectrogram import AudioToSpec
 
 from fastaudio_norm.cli import main
-from fastaudio_norm.compare import SPECS, compare, format_table, make_norm, plot_comparison, summarize
-from fastaudio_norm.data import read_clips
+from fastaudio_norm.compare import compare, format_table, make_norm, plot_comparison, summarize
+from fastaudio_norm.data import SPECS, read_clips
 
 
 @pytest.fixture
