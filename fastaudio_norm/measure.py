@@ -269,7 +269,7 @@ def measure(
         }
     return recorder
 
-# %% ../nbs/04a_measure.ipynb #e552dace
+# %% ../nbs/04a_measure.ipynb #97f71437
 def bin_frequencies(
     settings,  # of the spectrograms, as `StatsRecorder.settings` has them
 ) -> np.ndarray:  # Hz; None when the settings do not tell
@@ -326,7 +326,8 @@ def plot_stats(
     fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
     band = {"alpha": 0.25, "linewidth": 0}
     ax.axhspan(all_mean - all_std, all_mean + all_std, color="#999999", label="all bins: mean ± std", **band)
-    ax.axhline(all_mean, color="#333333", ls="--", lw=1)
+    for level, style in ((all_mean, "--"), (all_mean - all_std, ":"), (all_mean + all_std, ":")):
+        ax.axhline(level, color="#333333", ls=style, lw=1)
     ax.fill_between(x, mean - std, mean + std, color="#0072B2", label="each bin: mean ± std", **band)
     ax.plot(x, mean, color="#0072B2", marker="." if len(x) < 100 else None)
     ax.set_xlabel("frequency bin" if frequencies is None else "frequency (Hz)")

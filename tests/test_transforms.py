@@ -20,7 +20,8 @@ from fastaudio.core.spectrogram import AudioSpectrogram, AudioToSpec
 from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.data import get_dls, read_clips, read_esc50
 from fastaudio_norm.learner import spec_learner
-from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+from fastaudio_norm.stats import StatsRecorder
+from fastaudio_norm.transforms import AudioNormalize, SpecNormalize, record
 
 SR = 16000
 
@@ -137,6 +138,41 @@ def test_statistics_of_another_spectrogram_are_refused():
         norm(TensorImageBase(torch.randn(201, 5)))
     with pytest.raises(RuntimeError, match="not fitted"):
         SpecNormalize()(TensorImageBase(torch.randn(2, 1, 64, 5)))
+
+
+def spectrogram_of(n_fft=1024, n_mels=8):
+    to_spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=n_mels, n_fft=n_fft, hop_length=512))
+    return to_spec(AudioTensor(torch.randn(4, 1, 8000), sr=SR))
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 3), (0, 1, 3)])
+def test_made_from_a_file_or_a_recorder(axes, tmp_path):
+    spec = spectrogram_of()
+    recorder = StatsRecorder((0, 3))
+    record(recorder, spec)
+    recorder.save(tmp_path / "stats.json")
+    std, mean = torch.std_mean(spec.as_subclass(torch.Tensor).double(), axes, keepdim=True)
+    for stats in (recorder, tmp_path / "stats.json", str(tmp_path / "stats.json")):
+        norm = SpecNormalize.from_stats(stats, axes=axes)
+        assert torch.allclose(norm.mean, mean) and torch.allclose(norm.std, std)
+        assert torch.allclose(norm(spec).as_subclass(torch.Tensor), ((spec - mean) / std).float(), atol=1e-5)
+    with pytest.raises(ValueError, match="cannot tell"):
+        SpecNormalize.from_stats(recorder.reduced((0, 2, 3)), axes=(0, 1, 3))
+    with pytest.raises(ValueError, match="statistics need 0"):
+        SpecNormalize.from_stats(recorder, axes=(2, 3))
+
+
+def test_a_spectrogram_made_with_other_settings_is_refused(tmp_path):
+    recorder = StatsRecorder((0, 3))
+    record(recorder, spectrogram_of(n_fft=1024))
+    recorder.save(tmp_path / "stats.json")
+    norm, other = SpecNormalize.from_stats(tmp_path / "stats.json"), spectrogram_of(n_fft=512)
+    for refuse in (norm, norm.decode, lambda spec: record(recorder, spec)):
+        with pytest.raises(ValueError, match="n_fft=512 instead of 1024.*win_length=512 instead of 1024"):
+            refuse(other)
+    plain = TensorImageBase(torch.randn(4, 1, 8, 16))  # does not tell, so it cannot be refused
+    assert norm(plain).shape == plain.shape
+    assert recorder.settings["window_fn"] == "hann_window"
 
 
 def test_the_wrong_type_warns():
