@@ -37,6 +37,7 @@ from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.compare import compare, plot_comparison, summarize
 from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls, make_clips, read_clips, read_esc50
 from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
+from fastaudio_norm.measure import measure, plot_stats, stats_table
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
 

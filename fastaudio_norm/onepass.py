@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-# %% ../nbs/00b_onepass.ipynb #b5ff452d
+# %% ../nbs/00b_onepass.ipynb #a32643eb
 def _compiled(**options):
     "numba's compiler, for loops that let other threads run; the machine code is kept for the next process if it can be."
 
@@ -95,15 +95,17 @@ def _rows(x, lengths, extremes, n, mean, m2, low, high):
 
 @_compiled()
 def _cells(x, lengths, group, scale, start, counts):
+    last = counts.shape[1] - 1
     for item in range(x.shape[0]):
         for k in range(x.shape[1]):
             g = group[k]
             row = x[item, k]
             for i in range(lengths[item]):
                 if math.isfinite(row[i]):
-                    counts[g, int(math.floor(row[i] * scale[g])) - start[g]] += 1
+                    cell = int(math.floor(row[i] * scale[g])) - start[g]
+                    counts[g, min(max(cell, 0), last)] += 1  # never outside, should another thread write to x
 
-# %% ../nbs/00b_onepass.ipynb #458fffae
+# %% ../nbs/00b_onepass.ipynb #dd94ba1e
 class Moments(NamedTuple):
     "What is known of some values: int64 and float64 arrays of one shape."
 
@@ -123,9 +125,7 @@ class Moments(NamedTuple):
     def pooled(self, axes):
         "The values that lie along `axes` taken together, with these axes kept as 1."
         n = self.n.sum(axes, keepdims=True)
-        share = self.n / np.maximum(n, 1)
-        mean = (share * self.mean).sum(axes, keepdims=True)
-        mean += (share * (self.mean - mean)).sum(axes, keepdims=True)  # what rounding left, where the mean is large
+        mean = (self.n / np.maximum(n, 1) * self.mean).sum(axes, keepdims=True)
         m2 = (self.m2 + self.n * np.square(self.mean - mean)).sum(axes, keepdims=True)
         return Moments(n, mean, m2, self.low.min(axes, keepdims=True), self.high.max(axes, keepdims=True))
 

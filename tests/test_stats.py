@@ -98,11 +98,15 @@ def test_any_partition_order_and_grouping_is_the_same(data, quantiles, dtype, le
 
 
 @property_test
-@given(lengths=st.lists(st.integers(0, 12), min_size=1, max_size=8), red_dims=st.sampled_from(RED_DIMS[:4]))
-def test_padding_is_left_out(lengths, red_dims):
+@given(
+    lengths=st.lists(st.integers(0, 12), min_size=1, max_size=8),
+    red_dims=st.sampled_from(RED_DIMS[:4]),
+    padding=st.sampled_from([500.0, torch.nan]),
+)
+def test_padding_is_left_out(lengths, red_dims, padding):
     x = torch.randn(len(lengths), 2, 3, 12)
     for item, length in zip(x, lengths):
-        item[..., length:] = torch.nan
+        item[..., length:] = padding
     padded = recorded([x], red_dims, [torch.tensor(lengths)], quantiles=True)
     one_by_one = recorded([item[None, ..., :n] for item, n in zip(x, lengths)], red_dims, quantiles=True)
     if any(lengths):
@@ -238,6 +242,9 @@ def test_what_cannot_be_merged(other, message):
     assert torch.equal(recorder.mean, mean)
     with pytest.raises(TypeError):
         recorder + 1
+    unknown = StatsRecorder((0, 1, 3))
+    unknown.merge(recorder)
+    assert unknown.settings == recorder.settings  # from here on, others are refused
 
 
 @pytest.mark.parametrize(
