@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-# %% ../nbs/00b_onepass.ipynb #a32643eb
+# %% ../nbs/00b_onepass.ipynb #eaf50644
 def _compiled(**options):
     "numba's compiler, for loops that let other threads run; the machine code is kept for the next process if it can be."
 
@@ -33,13 +33,13 @@ _ANY_ORDER = {"reassoc", "contract", "nsz"}  # a sum may be taken in several lan
 
 
 @_compiled(fastmath=_ANY_ORDER)
-def _sums(row):
-    first, s, q = np.float64(row[0]), 0.0, 0.0
+def _sums(row, shift):
+    s, q = 0.0, 0.0
     for i in range(len(row)):
-        d = np.float64(row[i]) - first
+        d = np.float64(row[i]) - shift
         s += d
         q += d * d
-    return first, s, q
+    return s, q
 
 
 @_compiled(fastmath=_ANY_ORDER | {"nnan"})
@@ -52,45 +52,29 @@ def _extremes(row):  # a loop of its own, because two kinds of reduction in one 
 
 
 @_compiled()
-def _finite_only(row):
-    "What `_row` returns, of the finite values of a row that has others, too."
-    n, mean, m2, low, high = 0, 0.0, 0.0, np.inf, -np.inf
-    for i in range(len(row)):
-        x = np.float64(row[i])
-        if math.isfinite(x):
-            n += 1
-            delta = x - mean
-            mean += delta / n
-            m2 += delta * (x - mean)
-            low, high = min(low, x), max(high, x)
-    return n, mean, m2, low, high
+def _finite(row):
+    return np.array([x for x in row if math.isfinite(x)], row.dtype)
 
 
 @_compiled()
-def _row(row, extremes):
-    n = len(row)
-    if n == 0:
-        return 0, 0.0, 0.0, np.inf, -np.inf
-    first, s, q = _sums(row)
-    if not math.isfinite(q):
-        return _finite_only(row)
-    low, high = _extremes(row) if extremes else (row[0], row[0])
-    return n, first + s / n, max(0.0, q - s * s / n), np.float64(low), np.float64(high)
-
-
-@_compiled()
-def _rows(x, lengths, extremes, n, mean, m2, low, high):
+def _rows(x, lengths, extremes, n, shift, s, q, low, high):
     for item in range(x.shape[0]):
         for k in range(x.shape[1]):
-            n_r, mean_r, m2_r, low_r, high_r = _row(x[item, k][: lengths[item]], extremes)
-            if n_r:
-                total = n[k] + n_r
-                delta = mean_r - mean[k]
-                mean[k] += delta * (n_r / total)
-                m2[k] += m2_r + delta * delta * (n[k] * (n_r / total))
-                n[k] = total
-                if extremes:
-                    low[k], high[k] = min(low[k], low_r), max(high[k], high_r)
+            row = x[item, k][: lengths[item]]
+            if n[k] == 0 and len(row):
+                shift[k] = row[0]
+            s_row, q_row = _sums(row, shift[k])
+            if not math.isfinite(q_row):
+                row = _finite(row)
+                if n[k] == 0:
+                    shift[k] = row[0] if len(row) else 0.0
+                s_row, q_row = _sums(row, shift[k])
+            n[k] += len(row)
+            s[k] += s_row
+            q[k] += q_row
+            if extremes and len(row):
+                low_row, high_row = _extremes(row)
+                low[k], high[k] = min(low[k], low_row), max(high[k], high_row)
 
 
 @_compiled()
@@ -105,7 +89,7 @@ def _cells(x, lengths, group, scale, start, counts):
                     cell = int(math.floor(row[i] * scale[g])) - start[g]
                     counts[g, min(max(cell, 0), last)] += 1  # never outside, should another thread write to x
 
-# %% ../nbs/00b_onepass.ipynb #dd94ba1e
+# %% ../nbs/00b_onepass.ipynb #2a69511c
 class Moments(NamedTuple):
     "What is known of some values: int64 and float64 arrays of one shape."
 
@@ -117,7 +101,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def stacked(cls, parts):
-        return cls(*map(np.stack, zip(*parts)))
+        return cls(*map(np.array, zip(*parts)))
 
     def reshaped(self, shape):
         return Moments(*(a.reshape(shape) for a in self))
@@ -138,10 +122,10 @@ def _threads(process, n):  # those of a process do not live on in its forks
 def _share_out(work, x):
     "What `work(slice of items)` returns for each part of the items of `x`, done in threads."
     parts = min(torch.get_num_threads(), len(x), 1 + x.size // 500_000)
+    if parts == 1:
+        return [work(slice(None))]
     edges = np.linspace(0, len(x), parts + 1).astype(int)
     first, *others = (slice(*edges[part : part + 2]) for part in range(parts))
-    if not others:
-        return [work(first)]
     others = [_threads(os.getpid(), parts - 1).submit(work, part) for part in others]
     return [work(first), *(other.result() for other in others)]
 
@@ -160,10 +144,13 @@ def _moments_on_cpu(x, lengths, extremes):
     x, none = x.contiguous().numpy(), np.inf if extremes else -np.inf
 
     def work(items):
-        k = x.shape[1]
-        found = Moments(np.zeros(k, np.int64), np.zeros(k), np.zeros(k), np.full(k, none), np.full(k, -none))
-        _rows(x[items], lengths[items], extremes, *found)
-        return found
+        n = np.zeros(x.shape[1], np.int64)
+        shift, s, q = np.zeros((3, len(n)))
+        low, high = np.full(len(n), none), np.full(len(n), -none)
+        _rows(x[items], lengths[items], extremes, n, shift, s, q, low, high)
+        with np.errstate(invalid="ignore", over="ignore"):  # what float64 cannot square
+            mean = s / np.maximum(n, 1)
+            return Moments(n, shift + mean, np.maximum(q - s * mean, 0.0), low, high)
 
     return _share_out(work, x)
 
