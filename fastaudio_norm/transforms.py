@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['AudioNormalize', 'spec_settings', 'record', 'SpecNormalize']
 
-# %% ../nbs/02_transforms.ipynb #eba27231
+# %% ../nbs/02_transforms.ipynb #1944661f
+import math
 import warnings
 from contextlib import contextmanager, nullcontext
 
 import torch
+import torchaudio
 from fastai.data.load import DataLoader
 from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorImageBase, TensorMask, no_random
@@ -39,23 +41,79 @@ class _Normalizer(Transform):
             warnings.warn(f"{type(self).__name__} has no effect on ({types}): {self.hint}", stacklevel=3)
         return super()._call(nm, *args, **kwargs)
 
-# %% ../nbs/02_transforms.ipynb #448e3a06
-class AudioNormalize(_Normalizer):
-    """Zero mean and unit variance for one clip, an `AudioTensor` [channels, samples], or for each of a batch of them.
+# %% ../nbs/02_transforms.ipynb #73562ef5
+def _gain_to(level, x, sr):
+    "Factor that brings `x` [..., channels, samples] to `level` LUFS, shape [..., 1, 1]; NaN or infinite for silence."
+    missing = 0.4 * sr - x.shape[-1]
+    if missing > 0:
+        warnings.warn(f"Loudness is measured over 0.4 s: a clip of {x.shape[-1] / sr:.3f} s is repeated", stacklevel=2)
+        x = x.repeat(*(1,) * (x.ndim - 1), 1 + math.ceil(missing / x.shape[-1]))
+    peak = x.abs().amax((-2, -1), keepdim=True)
+    gain = 0.25 / peak
+    for _ in range(3):  # for what the meter leaves out as silence depends on the level
+        gain = torch.minimum(gain, 1 / peak)  # it clips at full scale
+        measured = torchaudio.functional.loudness(x * gain, sr)[..., None, None]
+        gain = gain * 10 ** ((level - measured) / 20)
+    return gain
 
-    The channels of a clip share their mean and standard deviation, so that their balance stays. A silent or constant
-    clip becomes zeros. Raises `ValueError` when a clip is not finite.
+
+class AudioNormalize(_Normalizer):
+    """Bring each clip, an `AudioTensor` [channels, samples] or one of a batch of them, to the same level.
+
+    `method`: "zscore", zero mean and unit variance; "rms", zero mean and a root mean square of `level` dBFS (-20; 0 is
+    that of a full-scale square wave); "peak", largest magnitude of `level` dBFS (0); "loudness", integrated loudness of
+    `level` LUFS (-23, as in EBU R 128), whatever peak that gives. The last two leave an offset where it is.
+
+    The channels of a clip share their level, so that their balance stays, unless `per_channel`. A silent clip stays
+    silent, and a constant one becomes zeros where the offset is taken away. Raises `ValueError` when a clip is not finite.
     """
 
     touches = AudioTensor
     hint = "it normalizes an AudioTensor, so put it before the spectrogram is made, such as among the item_tfms"
+    levels = {"zscore": None, "rms": -20.0, "peak": 0.0, "loudness": -23.0}
+
+    def __init__(
+        self,
+        method="zscore",  # "zscore", "rms", "peak" or "loudness"
+        level=None,  # dBFS, or LUFS for "loudness"; default: see above
+        per_channel=False,  # whether each audio channel is brought there by itself
+    ):
+        if method not in self.levels:
+            raise ValueError(f"Unknown method {method!r}: {', '.join(self.levels)}")
+        if method == "zscore" and level is not None:
+            raise ValueError('"zscore" has no level: it is unit variance')
+        self.method, self.per_channel = method, per_channel
+        self.level = self.levels[method] if level is None else float(level)
+
+    @property
+    def name(self):
+        level = "" if self.level is None else f" to {self.level:g} {'LUFS' if self.method == 'loudness' else 'dBFS'}"
+        return f"{type(self).__name__}: {self.method}{level}{', per channel' if self.per_channel else ''}"
+
+    def __repr__(self):
+        return self.name
 
     def encodes(self, x: AudioTensor):
         x = x if x.is_floating_point() else x.float()
-        std, mean = torch.std_mean(x, (-2, -1), correction=0, keepdim=True)
-        if not std.isfinite().all():
+        wide = x.as_subclass(torch.Tensor).to(torch.promote_types(x.dtype, torch.float32))
+        if self.per_channel:
+            offset, scale = (t.squeeze(-2) for t in self._offset_and_scale(wide.unsqueeze(-2), x.sr))
+        else:
+            offset, scale = self._offset_and_scale(wide, x.sr)
+        if not (offset.isfinite() & scale.isfinite()).all():
             raise ValueError(f"Cannot normalize a clip of shape {list(x.shape)} that has NaN or infinite samples")
-        return x.sub(mean).div_(_scale(mean, std))
+        return x.sub(offset).div_(scale).to(x.dtype)
+
+    def _offset_and_scale(self, x, sr):
+        "What to subtract and to divide by, [..., 1, 1]; not finite where samples are not."
+        peak = x.abs().amax((-2, -1), keepdim=True)
+        if self.method == "peak":
+            return 0 * peak, peak.where(peak != 0, 1.0) / 10 ** (self.level / 20)
+        if self.method == "loudness":
+            scale = 1 / _gain_to(self.level, x, sr)
+            return 0 * peak, scale.where(scale.isfinite() & (scale > 0), 1.0)
+        std, mean = torch.std_mean(x, (-2, -1), correction=0, keepdim=True)
+        return mean, _scale(mean, std) / (1 if self.level is None else 10 ** (self.level / 20))
 
 # %% ../nbs/02_transforms.ipynb #b9b79fc0
 def spec_settings(
@@ -83,7 +141,7 @@ def record(
     recorder.update(spec)
     recorder.settings = recorder.settings or settings
 
-# %% ../nbs/02_transforms.ipynb #647adbf9
+# %% ../nbs/02_transforms.ipynb #f17ef617
 def _spectrograms(batch):
     "Those of a batch's tensors that `SpecNormalize` normalizes."
     return [x for x in batch if isinstance(x, TensorImageBase) and not isinstance(x, TensorMask)]
@@ -129,14 +187,44 @@ def _as_statistic(x):
         raise ValueError("mean and std must be finite")
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
 
-# %% ../nbs/02_transforms.ipynb #8cb6535a
+
+_ESTIMATES = {"zscore": ("mean", "std"), "minmax": ("min", "range"), "robust": ("median", "iqr")}
+
+
+def _of_recorder(method, recorder):
+    "Level and spread of all that was counted."
+    if method == "zscore":
+        return recorder.mean, recorder.std.nan_to_num()
+    if method == "minmax":
+        return recorder.min, recorder.max - recorder.min
+    return recorder.median, recorder.iqr
+
+
+def _of_clips(method, x, dims):
+    "Level and spread of each clip of `x` [..., channel, frequency, time], over `dims` counted from the end."
+    if method == "zscore":
+        return torch.std_mean(x, dims, correction=0, keepdim=True)[::-1]
+    if method == "minmax":
+        low = x.amin(dims, keepdim=True)
+        return low, x.amax(dims, keepdim=True) - low
+    if x.ndim == 4:  # torch.quantile sorts, and takes 16 million values at most
+        return tuple(torch.stack(parts) for parts in zip(*(_of_clips(method, clip, dims) for clip in x)))
+    shape = [1 if d - 3 in dims else size for d, size in enumerate(x.shape)]
+    kept = [d for d in range(-3, 0) if d not in dims]
+    values = x.permute(*kept, *dims).flatten(len(kept))
+    quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), -1).view(3, *shape)
+    return quartiles[1], quartiles[2] - quartiles[0]
+
+# %% ../nbs/02_transforms.ipynb #0ba7701d
 class SpecNormalize(_Normalizer, Normalize):
-    """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time], to zero mean and unit variance.
+    """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
-    `axes` are the dimensions that mean and standard deviation are taken over. With 0 among them, they are those of the
-    training set: given, or fitted on the whole training split when the loaders are made. Without 0, each clip has its
-    own. Values without any spread become 0. Items without the batch dimension are normalized alike.
+    `method` says which: "zscore", mean and standard deviation; "minmax", minimum and range, to `feature_range`; "robust",
+    median and interquartile range. `axes` are the dimensions that they are taken over. With 0 among them, they are those
+    of the training set: given, or fitted on the whole training split when the loaders are made. Without 0, each clip has
+    its own. Values without any spread are only shifted. Items without the batch dimension are normalized alike.
 
+    `mean` and `std` hold level and spread of the dataset, whatever the method; the spread "minmax" takes is the range.
     `decode` inverts dataset statistics; a clip's own are not kept, so showing such a batch shows normalized values.
     """
 
@@ -149,8 +237,15 @@ class SpecNormalize(_Normalizer, Normalize):
         mean=None,  # number, or tensor that broadcasts with [batch, channel, frequency, time]
         std=None,  # likewise; give both or none
         axes=(0, 2, 3),  # dimensions to reduce over
+        method="zscore",  # "zscore", "minmax" or "robust"
+        feature_range=(0, 1),  # what "minmax" takes minimum and maximum to
     ):
-        self.axes = tuple(axes)
+        self.axes, self.method = tuple(axes), method
+        self.feature_range = tuple(float(x) for x in feature_range)
+        if method not in _ESTIMATES:
+            raise ValueError(f"Unknown method {method!r}: {', '.join(_ESTIMATES)}")
+        if len(self.feature_range) != 2 or not self.feature_range[0] < self.feature_range[1]:
+            raise ValueError(f"feature_range is a smaller and a larger number, not {feature_range}")
         if not self.axes or not set(self.axes) <= {0, 1, 2, 3} or len(set(self.axes)) != len(self.axes):
             raise ValueError(
                 f"axes are distinct dimensions out of 0 (batch), 1 (channel), 2 (frequency), 3 (time), not {axes}"
@@ -178,8 +273,9 @@ class SpecNormalize(_Normalizer, Normalize):
         elif self.mean is None:
             state = "not fitted"
         else:
-            state = ", ".join(f"{k} {_span(getattr(self, k))}" for k in ("mean", "std"))
-        return f"{type(self).__name__}(axes={self.axes}): {state}"
+            state = ", ".join(f"{k} {_span(x)}" for k, x in zip(_ESTIMATES[self.method], (self.mean, self.std)))
+        method = "" if self.method == "zscore" else f", method={self.method!r}"
+        return f"{type(self).__name__}(axes={self.axes}{method}): {state}"
 
     def __repr__(self):
         return self.name
@@ -187,7 +283,7 @@ class SpecNormalize(_Normalizer, Normalize):
     def setups(self, dl: DataLoader):
         if self.mean is not None or not self.of_dataset:
             return
-        recorder = StatsRecorder(self.axes)
+        recorder = StatsRecorder(self.axes, quantiles=self.method != "zscore")
         try:
             _fit(recorder, dl)
         except (AttributeError, NotFoundLookupError) as e:  # which Transform.setup would swallow
@@ -199,9 +295,10 @@ class SpecNormalize(_Normalizer, Normalize):
         cls,
         stats,  # `StatsRecorder`, or a file that one has saved, such as `fastaudio-norm stats` writes
         axes=(0, 2, 3),  # dimensions that `stats` has reduced over, and maybe more
+        **kwargs,  # `method` and `feature_range`
     ):
         "With statistics that are known already. Raises `ValueError` where the file, or its dimensions, are wrong."
-        norm = cls(axes=axes)
+        norm = cls(axes=axes, **kwargs)
         if not norm.of_dataset:
             raise ValueError(f"With axes={norm.axes} each clip has its own mean and std; statistics need 0 in axes")
         recorder = stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats)
@@ -209,7 +306,7 @@ class SpecNormalize(_Normalizer, Normalize):
         return norm
 
     def _take(self, recorder):
-        self.mean, self.std = _as_statistic(recorder.mean), _as_statistic(recorder.std.nan_to_num())
+        self.mean, self.std = (_as_statistic(x) for x in _of_recorder(self.method, recorder))
         self.settings = recorder.settings
 
     def encodes(self, x: TensorImageBase):
@@ -233,18 +330,27 @@ class SpecNormalize(_Normalizer, Normalize):
     def _normalized(self, x):
         x = x if x.is_floating_point() else x.float()
         if self.of_dataset:
-            mean, std = self._dataset_statistics(x)
+            level, spread = self._dataset_statistics(x)
         else:
             self._check_ndim(x)
-            wide = x.float() if x.itemsize < 4 else x
-            std, mean = torch.std_mean(wide, [axis - 4 for axis in self.axes], correction=0, keepdim=True)
-        return x.sub(mean).div_(_scale(mean, std)).to(x.dtype)
+            wide = x.as_subclass(torch.Tensor).to(torch.promote_types(x.dtype, torch.float32))
+            level, spread = _of_clips(self.method, wide, [axis - 4 for axis in self.axes])
+        offset, scale = self._offset_and_scale(level, spread)
+        return x.sub(offset).div_(scale).to(x.dtype)
 
     def _denormalized(self, x):
         if not self.of_dataset:
             return x
-        mean, std = self._dataset_statistics(x)
-        return x.mul(_scale(mean, std)).add_(mean).to(x.dtype)
+        offset, scale = self._offset_and_scale(*self._dataset_statistics(x))
+        return x.mul(scale).add_(offset).to(x.dtype)
+
+    def _offset_and_scale(self, level, spread):
+        scale = _scale(level, spread)
+        if self.method != "minmax":
+            return level, scale
+        low, high = self.feature_range
+        scale = scale / (high - low)
+        return level - low * scale, scale
 
     def _dataset_statistics(self, x):
         if self.mean is None:

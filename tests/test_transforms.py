@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio
 from fastai.callback.core import Callback, CancelBatchException, CancelValidException
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import IndexSplitter
@@ -16,6 +17,7 @@ from fastaudio.augment.signal import ChangeVolume
 from fastaudio.core.config import AudioBlock, AudioConfig
 from fastaudio.core.signal import AudioTensor, get_audio_files
 from fastaudio.core.spectrogram import AudioSpectrogram, AudioToSpec
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.data import get_dls, read_clips, read_esc50
@@ -63,6 +65,73 @@ def test_audio_normalize_refuses_what_is_not_finite(value):
     clip[0, 7] = value
     with pytest.raises(ValueError, match=r"\[1, 500\].*NaN"):
         AudioNormalize()(clip)
+
+
+def loud(seconds=1.0, channels=1, gain=0.1):
+    t = torch.arange(round(SR * seconds)) / SR
+    tones = torch.stack([torch.sin(2 * torch.pi * 300 * (c + 1) * t) for c in range(channels)])
+    return AudioTensor((tones * (1 + torch.sin(6 * t)) + 0.2) * gain, sr=SR)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("method, level", [("rms", None), ("rms", -6), ("peak", None), ("peak", -3), ("loudness", -30)])
+def test_clips_come_to_their_level(method, level, per_channel):
+    clip = loud(channels=2)
+    clip[1] *= 0.1
+    before = clip.clone()
+    out = AudioNormalize(method, level, per_channel)(clip)
+    assert type(out) is AudioTensor and out.sr == SR and torch.equal(clip, before)
+    target = {"rms": -20, "peak": 0}[method] if level is None else level
+    for part in out.as_subclass(torch.Tensor).split(1 if per_channel else 2):
+        if method == "rms":
+            assert abs(part.mean()) < 1e-6 and abs(20 * part.square().mean().sqrt().log10() - target) < 1e-3
+        elif method == "peak":
+            assert abs(20 * part.abs().max().log10() - target) < 1e-3
+        else:
+            assert abs(torchaudio.functional.loudness(part, SR) - target) < 0.1
+    if not per_channel and method == "peak":
+        assert torch.allclose(out / out.abs().max(), clip / clip.abs().max(), atol=1e-6)  # the channels' balance stays
+
+
+@pytest.mark.parametrize("method", ["zscore", "rms", "peak", "loudness"])
+@pytest.mark.parametrize("gain_db", [-60, -20, 20])
+def test_any_gain_is_undone(method, gain_db):
+    clip, norm = loud(), AudioNormalize(method)
+    assert torch.allclose(norm(clip * 10 ** (gain_db / 20)), norm(clip), atol=1e-3 * float(norm(clip).abs().max()))
+
+
+@pytest.mark.parametrize("method", ["rms", "peak", "loudness"])
+def test_silence_stays_silent_and_what_is_not_finite_is_refused(method):
+    silent = AudioTensor(torch.zeros(2, SR), sr=SR)
+    assert torch.equal(AudioNormalize(method)(silent), silent)
+    both = AudioNormalize(method)(torch.stack([silent, loud(channels=2)]))  # in a batch, too
+    assert both.isfinite().all() and both[1].abs().max() > 0
+    for bad in (torch.nan, torch.inf):
+        clip = loud()
+        clip[0, 5] = bad
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            AudioNormalize(method)(clip)
+
+
+def test_loudness_of_a_short_clip_is_that_of_the_clip_repeated():
+    short = loud(0.1)
+    with pytest.warns(UserWarning, match="0.100 s is repeated"):
+        out = AudioNormalize("loudness")(short)
+    repeated = torch.cat([out.as_subclass(torch.Tensor)] * 5, 1)
+    assert abs(torchaudio.functional.loudness(repeated, SR) + 23) < 0.1
+
+
+def test_loudness_counts_pauses_as_the_standard_does(esc10):
+    for name in ("1-100032-A-0.ogg", "1-17367-A-10.ogg", "1-26806-A-1.ogg"):
+        clip = AudioTensor.create(esc10 / "audio" / name)
+        out = AudioNormalize("loudness", -40)(clip).as_subclass(torch.Tensor)  # below full scale, where the meter clips
+        assert abs(torchaudio.functional.loudness(out, clip.sr) + 40) < 0.1, name
+
+
+@pytest.mark.parametrize("arguments", [("max",), ("zscore", -3)])
+def test_wrong_methods_and_levels(arguments):
+    with pytest.raises(ValueError, match="Unknown method 'max'|no level"):
+        AudioNormalize(*arguments)
 
 
 # ---- spectrograms, by hand
@@ -138,6 +207,80 @@ def test_statistics_of_another_spectrogram_are_refused():
         norm(TensorImageBase(torch.randn(201, 5)))
     with pytest.raises(RuntimeError, match="not fitted"):
         SpecNormalize()(TensorImageBase(torch.randn(2, 1, 64, 5)))
+
+
+SCALERS = {"zscore": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
+
+
+@pytest.mark.parametrize("method", SCALERS)
+@pytest.mark.parametrize("axes", [(2, 3), (3,), (1, 3), (1, 2, 3)])
+def test_each_clip_by_itself_is_what_scikit_learn_says(method, axes):
+    x = torch.randn(3, 2, 4, 51) * torch.rand(3, 2, 4, 1) * 40 - 50
+    kept = [d for d in (1, 2, 3) if d not in axes]
+    expected = torch.empty_like(x)
+    for clip, out in zip(x, expected):
+        rows = clip.permute(*(d - 1 for d in axes), *(d - 1 for d in kept))
+        scaled = SCALERS[method]().fit_transform(
+            rows.reshape(-1, int(np.prod([clip.shape[d - 1] for d in kept]))).double()
+        )
+        inverse = np.argsort([d - 1 for d in (*axes, *kept)])
+        out[:] = torch.from_numpy(scaled).view(rows.shape).permute(*inverse)
+    norm = SpecNormalize(axes=axes, method=method)
+    assert torch.allclose(norm(TensorImageBase(x)).as_subclass(torch.Tensor), expected, atol=1e-4)
+    assert torch.allclose(norm(TensorImageBase(x[1])).as_subclass(torch.Tensor), expected[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", SCALERS)
+def test_a_data_set_is_what_scikit_learn_says(method):
+    x = torch.randn(9, 1, 6, 101) * torch.rand(6, 1) * 40 - 50
+    recorder = StatsRecorder((0, 1, 3), correction=0, quantiles=True)
+    for batch in x.split([4, 4, 1]):
+        recorder.update(batch)
+    norm = SpecNormalize.from_stats(recorder, axes=(0, 1, 3), method=method)
+    rows = x.permute(0, 1, 3, 2).reshape(-1, 6)
+    expected = torch.from_numpy(SCALERS[method]().fit_transform(rows.double())).view(9, 1, 101, 6).transpose(2, 3)
+    found = norm(TensorImageBase(x)).as_subclass(torch.Tensor).double()
+    # a quantile may be off by a cell, and numpy interpolates between two values
+    within = 3 * recorder.quantile_error / recorder.iqr * (1 + expected.abs()) if method == "robust" else 1e-4
+    assert ((found - expected).abs() <= within).all()
+    assert torch.allclose(norm.decode(norm(TensorImageBase(x))).as_subclass(torch.Tensor), x, atol=1e-4)
+
+
+def test_minmax_fills_the_range_that_it_is_given():
+    x = TensorImageBase(torch.randn(4, 1, 6, 50))
+    out = SpecNormalize(axes=(2, 3), method="minmax", feature_range=(-1, 3))(x)
+    assert torch.allclose(out.amin((1, 2, 3)), torch.tensor(-1.0)) and torch.allclose(
+        out.amax((1, 2, 3)), torch.tensor(3.0)
+    )
+    for wrong in ((1, 0), (0, 0), (0,)):
+        with pytest.raises(ValueError, match="feature_range"):
+            SpecNormalize(method="minmax", feature_range=wrong)
+
+
+@pytest.mark.parametrize("method", SCALERS)
+@pytest.mark.parametrize("axes", [(2, 3), (3,)])
+@pytest.mark.parametrize("gain_db", [-40, 20])
+def test_a_clips_own_statistics_undo_its_gain(method, axes, gain_db):
+    to_spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=16, n_fft=1024, hop_length=512))
+    clip = AudioTensor(torch.randn(1, SR), sr=SR)
+    norm = SpecNormalize(axes=axes, method=method)
+    near, far = (norm(to_spec(clip * gain)) for gain in (1.0, 10 ** (gain_db / 20)))
+    assert torch.allclose(near, far, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", SCALERS)
+@pytest.mark.parametrize("axes", [(0, 2, 3), (0, 1, 3), (2, 3), (3,)])
+def test_silence_and_constants_stay_finite(method, axes):
+    x = torch.randn(3, 1, 4, 20)
+    x[0] = -100.0
+    x[:, :, 2] = 7.0
+    recorder = StatsRecorder((0, 3), quantiles=True)
+    recorder.update(x)
+    norm = SpecNormalize(axes=axes, method=method)
+    norm = SpecNormalize.from_stats(recorder, axes, method=method) if norm.of_dataset else norm
+    for dtype in (torch.float32, torch.float16):
+        assert norm(TensorImageBase(x.to(dtype))).isfinite().all()
+    assert method in repr(norm) or method == "zscore"
 
 
 def spectrogram_of(n_fft=1024, n_mels=8):
