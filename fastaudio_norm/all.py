@@ -33,9 +33,11 @@ from fastaudio.core.signal import AudioGetter, AudioTensor, OpenAudio, get_audio
 from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpec, SpectrogramTransformer
 from fastaudio.util import test_audio_tensor
 
+from fastaudio_norm.adaptive import PCEN, PCENLayer, RelaxedFreqNorm, RelaxedFreqNormalize
 from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.compare import compare, plot_comparison, summarize
 from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls, make_clips, read_clips, read_esc50
+from fastaudio_norm.known import ast_stats, beats_stats, passt_stats
 from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
 from fastaudio_norm.measure import measure, plot_stats, stats_table
 from fastaudio_norm.stats import StatsRecorder

@@ -5,18 +5,17 @@
 # %% auto #0
 __all__ = ['RESULTS', 'DEMO', 'OWN_DATA', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #a3d95b5b
+# %% ../nbs/09_cli.ipynb #be7a52f1
 import argparse
 from importlib.metadata import version
 from pathlib import Path
 
 from fastaudio_norm.compare import (
     NORMS,
-    SPEC_NORMS,
-    WAVE_NORMS,
     compare,
     format_table,
     make_norm,
+    norm_descriptions,
     plot_comparison,
     summarize,
 )
@@ -37,7 +36,7 @@ def _positive(text):
 def _add_out(sub, files):
     sub.add_argument("--out", default=RESULTS, metavar="DIR", help=f"folder for {files} (default: {RESULTS})")
 
-# %% ../nbs/09_cli.ipynb #4b569913
+# %% ../nbs/09_cli.ipynb #638e34da
 DEMO = {"folds": [1, 2, 3], "runs": 1, "epochs": 6, "bs": 32, "spec": "mel"}
 OWN_DATA = {"folds": None, "runs": 1, "epochs": 20, "bs": 64, "spec": "mel"}
 WALKTHROUGH = {"folds": [1], "runs": 5, "epochs": 20, "bs": 64, "spec": "linear"}
@@ -83,14 +82,14 @@ def _add_compare(commands):
     data = sub.add_mutually_exclusive_group()
     data.add_argument("--path", metavar="DIR", help="folder in ESC-50's layout: audio/ and meta/esc50.csv")
     data.add_argument("--esc50", action="store_true", help="ESC-50 itself; downloads 600 MB the first time")
-    names = f"none, {', '.join(WAVE_NORMS)}, {', '.join(SPEC_NORMS)}, or one of each kind joined by +"
     sub.add_argument(
         "--norms",
         nargs="+",
         type=_norm,
         metavar="NORM",
         default=NORMS,
-        help=f"{names} (default: {' '.join(NORMS)})",
+        help="names that `fastaudio-norm norms` lists; one for waveforms and one for spectrograms may be joined by + "
+        f"(default: {' '.join(NORMS)})",
     )
     sub.add_argument(
         "--folds", nargs="+", type=int, metavar="N", help="validation folds (default: all; made-up clips: 1 2 3)"
@@ -159,7 +158,17 @@ def _add_stats(commands):
     )  # fmt: skip
     _add_out(sub, "stats.json and stats.png")
 
-# %% ../nbs/09_cli.ipynb #3f548fa8
+# %% ../nbs/09_cli.ipynb #4e43db44
+def _norms(args):
+    for name, description in norm_descriptions().items():
+        print(f"{name:<22}{description}")
+
+
+def _add_norms(commands):
+    text = "list the normalizations that `compare` knows"
+    commands.add_parser("norms", help=text, description=text.capitalize() + ".").set_defaults(command=_norms)
+
+# %% ../nbs/09_cli.ipynb #55145063
 def make_parser():
     "The command line of `fastaudio-norm`."
     parser = argparse.ArgumentParser(prog="fastaudio-norm", description="Normalization of sound for fastai.")
@@ -167,6 +176,7 @@ def make_parser():
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_compare(commands)
     _add_stats(commands)
+    _add_norms(commands)
     return parser
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AudioNormalize', 'spec_settings', 'record', 'SpecNormalize']
 
-# %% ../nbs/02_transforms.ipynb #1944661f
+# %% ../nbs/02_transforms.ipynb #083eb4ce
 import math
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -20,6 +20,7 @@ from fasttransform.transform import Transform
 from plum import NotFoundLookupError
 from tqdm import tqdm
 
+from .known import KnownStats
 from .stats import StatsRecorder, _span, differing_settings
 
 # %% ../nbs/02_transforms.ipynb #193fe641
@@ -215,7 +216,7 @@ def _of_clips(method, x, dims):
     quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), -1).view(3, *shape)
     return quartiles[1], quartiles[2] - quartiles[0]
 
-# %% ../nbs/02_transforms.ipynb #0ba7701d
+# %% ../nbs/02_transforms.ipynb #6fd62c11
 class SpecNormalize(_Normalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
@@ -293,12 +294,14 @@ class SpecNormalize(_Normalizer, Normalize):
     @classmethod
     def from_stats(
         cls,
-        stats,  # `StatsRecorder`, or a file that one has saved, such as `fastaudio-norm stats` writes
+        stats,  # `StatsRecorder`; a file of one, such as `fastaudio-norm stats` writes; or a pretrained network's
         axes=(0, 2, 3),  # dimensions that `stats` has reduced over, and maybe more
         **kwargs,  # `method` and `feature_range`
     ):
         "With statistics that are known already. Raises `ValueError` where the file, or its dimensions, are wrong."
         norm = cls(axes=axes, **kwargs)
+        if isinstance(stats, KnownStats):
+            return cls(stats.mean, stats.std, axes)
         if not norm.of_dataset:
             raise ValueError(f"With axes={norm.axes} each clip has its own mean and std; statistics need 0 in axes")
         recorder = stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats)

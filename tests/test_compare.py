@@ -29,8 +29,11 @@ def test_unknown_norms_are_refused(name):
 def test_norms_are_what_they_are_called():
     axes = {"global": (0, 2, 3), "channel": (0, 1, 3), "local": (2, 3), "local-channel": (3,)}
     for name, expected in axes.items():
-        items, [spec] = make_norm(f"wave+{name}")
-        assert len(items) == 1 and spec.axes == expected and spec.mean is None
+        for method in ("zscore", "minmax", "robust"):
+            items, [spec] = make_norm(f"wave+{name}{'' if method == 'zscore' else '-' + method}")
+            assert len(items) == 1 and spec.axes == expected and spec.mean is None and spec.method == method
+    for name in ("rms", "peak", "loudness"):
+        assert make_norm(name)[0][0].method == name
     assert make_norm("global")[1][0] is not make_norm("global")[1][0]
 
 
@@ -76,6 +79,14 @@ def test_wrong_settings_are_found_before_any_work(made_up, monkeypatch):
 
 
 # ---- the command line
+
+
+def test_norms_command_lists_what_compare_takes(capsys):
+    main(["norms"])
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 17 and all(len(line) == 2 for line in lines)
+    for name, _ in lines:
+        make_norm(name)
 
 
 def test_compare_command(made_up, tmp_path, capsys):

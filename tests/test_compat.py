@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import fastaudio
 import matplotlib.pyplot as plt
@@ -103,14 +104,13 @@ def test_nothing_leaks():
             except ImportError: state[name] = (module.__file__.split('site-packages')[1], sorted(vars(module)))
         print(state)
     """
-    without, before, after = (
-        in_new_process(code.format(first=first))
-        for first in (
-            "import torchaudio, librosa.display",
-            "import fastaudio_norm.all",
-            "import fastai.vision.all, fastaudio_norm.all",
-        )
-    )
+    firsts = [
+        "import torchaudio, librosa.display",
+        "import fastaudio_norm.all",
+        "import fastai.vision.all, fastaudio_norm.all",
+    ]
+    with ThreadPoolExecutor() as threads:
+        without, before, after = threads.map(in_new_process, [code.format(first=first) for first in firsts])
     assert "fastcore.transform" in without
     assert before == without
     assert after == without

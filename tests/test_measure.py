@@ -274,13 +274,13 @@ def assert_same_file(a, b):
 
 def test_processes_share_the_work(made_up, tmp_path):
     (tmp_path / "clips").mkdir()
-    for file in sorted((made_up / "audio").iterdir())[:2]:  # none are left for the third process
-        (tmp_path / "clips" / file.name).symlink_to(file)
+    [file, *_] = sorted((made_up / "audio").iterdir())  # none is left for the second process
+    (tmp_path / "clips" / file.name).symlink_to(file)
     arguments, port = ["stats", tmp_path / "clips", "--out"], free_port()
-    ranks = [start(r, 3, port, *arguments, tmp_path / "several") for r in range(3)]
+    ranks = [start(r, 2, port, *arguments, tmp_path / "several") for r in range(2)]
     printed = [(rank.communicate(timeout=240), rank.returncode) for rank in ranks]
-    assert [code for _, code in printed] == [0, 0, 0], printed
-    assert [bool(out) for (out, _), _ in printed] == [True, False, False]
+    assert [code for _, code in printed] == [0, 0], printed
+    assert [bool(out) for (out, _), _ in printed] == [True, False]
     main([*map(str, arguments), str(tmp_path / "one")])
     assert_same_file(tmp_path / "several" / "stats.json", tmp_path / "one" / "stats.json")
     plt.close("all")
