@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['pcen', 'PCEN', 'PCENLayer', 'RelaxedFreqNorm', 'RelaxedFreqNormalize']
 
-# %% ../nbs/02a_adaptive.ipynb #bc96138a
+# %% ../nbs/02a_adaptive.ipynb #0f44923e
 import math
 
 import torch
-from fastai.torch_core import TensorImage, TensorImageBase, TensorMask
 from torch import nn
 
-from .transforms import _Normalizer, spec_settings
+from .transforms import _SpecNormalizer, spec_settings
 
 # %% ../nbs/02a_adaptive.ipynb #f7b0000f
 _CHUNK = 64  # frames
@@ -55,17 +54,14 @@ def pcen(
             out.append(bias**power * torch.expm1(power * torch.log1p(relative / bias)))
     return torch.cat(out, -1)
 
-# %% ../nbs/02a_adaptive.ipynb #85608518
-class PCEN(_Normalizer):
+# %% ../nbs/02a_adaptive.ipynb #e6f75f83
+class PCEN(_SpecNormalizer):
     """Per-channel energy normalization of power spectrograms, in place of dB: `AudioToSpec` with `to_db=False` before it.
 
     For `TensorImageBase` [..., frequency, time]. Its eps, bias and power suppose a scale: librosa's defaults, which these
     are, suppose that of 32-bit integers, so samples in [-1, 1] are multiplied by `scale`, which the power squares. Raises
     `ValueError` for a spectrogram in dB, or negative, and where nothing tells the frame rate.
     """
-
-    touches = TensorImageBase
-    hint = "it takes a TensorImageBase, such as the AudioSpectrogram that AudioToSpec makes, so put that before it"
 
     def __init__(
         self,
@@ -86,15 +82,6 @@ class PCEN(_Normalizer):
 
     def __repr__(self):
         return self.name
-
-    def encodes(self, x: TensorImageBase):
-        return self._normalized(x)
-
-    def encodes(self, x: TensorImage):
-        return self._normalized(x)
-
-    def encodes(self, x: TensorMask):
-        return x
 
     def _normalized(self, x):
         settings = spec_settings(x) or {}
@@ -133,7 +120,7 @@ class PCENLayer(nn.Module):
         trained = {k: log.exp() for k, log in self.logs.items()}  # positive, whatever training does
         return pcen(x, self.frame_rate, self.time_constant, eps=self.eps, **trained)
 
-# %% ../nbs/02a_adaptive.ipynb #532f3d2a
+# %% ../nbs/02a_adaptive.ipynb #88c8f0ed
 class RelaxedFreqNorm(nn.Module):
     "Relaxed instance frequency-wise normalization, as a layer: [..., channel, frequency, time] to the same shape."
 
@@ -161,11 +148,8 @@ class RelaxedFreqNorm(nn.Module):
         return f"relaxation={self.relaxation}"
 
 
-class RelaxedFreqNormalize(_Normalizer):
+class RelaxedFreqNormalize(_SpecNormalizer):
     "`RelaxedFreqNorm` as a transform: for `TensorImageBase` [..., channel, frequency, time], each clip by itself."
-
-    touches = TensorImageBase
-    hint = PCEN.hint
 
     def __init__(
         self,
@@ -180,15 +164,6 @@ class RelaxedFreqNormalize(_Normalizer):
 
     def __repr__(self):
         return self.name
-
-    def encodes(self, x: TensorImageBase):
-        return self._normalized(x)
-
-    def encodes(self, x: TensorImage):
-        return self._normalized(x)
-
-    def encodes(self, x: TensorMask):
-        return x
 
     def _normalized(self, x):
         if x.ndim not in (3, 4):

@@ -142,6 +142,19 @@ def record(
     recorder.update(spec)
     recorder.settings = recorder.settings or settings
 
+# %% ../nbs/02_transforms.ipynb #2fee2202
+class _SpecNormalizer(_Normalizer):
+    "Has `_normalized(x)` for spectrograms, and leaves masks alone."
+
+    touches = TensorImageBase
+    hint = "it normalizes a TensorImageBase, such as the AudioSpectrogram that AudioToSpec makes, so put that before it"
+
+    def encodes(self, x: TensorImageBase):
+        return self._normalized(x)
+
+    def encodes(self, x: TensorMask):
+        return x
+
 # %% ../nbs/02_transforms.ipynb #f17ef617
 def _spectrograms(batch):
     "Those of a batch's tensors that `SpecNormalize` normalizes."
@@ -216,8 +229,8 @@ def _of_clips(method, x, dims):
     quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), -1).view(3, *shape)
     return quartiles[1], quartiles[2] - quartiles[0]
 
-# %% ../nbs/02_transforms.ipynb #6fd62c11
-class SpecNormalize(_Normalizer, Normalize):
+# %% ../nbs/02_transforms.ipynb #4701de90
+class SpecNormalize(_SpecNormalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
     `method` says which: "zscore", mean and standard deviation; "minmax", minimum and range, to `feature_range`; "robust",
@@ -229,8 +242,6 @@ class SpecNormalize(_Normalizer, Normalize):
     `decode` inverts dataset statistics; a clip's own are not kept, so showing such a batch shows normalized values.
     """
 
-    touches = TensorImageBase
-    hint = "it normalizes a TensorImageBase, such as the AudioSpectrogram that AudioToSpec makes, so put that before it"
     parameters = ()  # the statistics stay on the CPU in float64, and are cast to each batch's device and type
 
     def __init__(
