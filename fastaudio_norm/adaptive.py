@@ -80,9 +80,6 @@ class PCEN(_SpecNormalizer):
     def name(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v:g}' for k, v in self.options.items())})"
 
-    def __repr__(self):
-        return self.name
-
     def _normalized(self, x):
         settings = spec_settings(x) or {}
         if settings.get("to_db") is True or (x < 0).any():
@@ -161,9 +158,6 @@ class RelaxedFreqNormalize(_SpecNormalizer):
     @property
     def name(self):
         return f"{type(self).__name__}({self.layer.extra_repr()})"
-
-    def __repr__(self):
-        return self.name
 
     def _normalized(self, x):
         if x.ndim not in (3, 4):

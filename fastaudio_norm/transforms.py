@@ -35,6 +35,9 @@ class _Normalizer(Transform):
     touches: type  # tensors of this type are normalized
     hint: str  # what to do when there are none
 
+    def __repr__(self):
+        return self.name
+
     def _call(self, nm, *args, **kwargs):
         given = args[0] if isinstance(args[0], (tuple, list)) else (args[0],)
         if nm == "encodes" and not any(isinstance(x, self.touches) for x in given):
@@ -90,9 +93,6 @@ class AudioNormalize(_Normalizer):
     def name(self):
         level = "" if self.level is None else f" to {self.level:g} {'LUFS' if self.method == 'loudness' else 'dBFS'}"
         return f"{type(self).__name__}: {self.method}{level}{', per channel' if self.per_channel else ''}"
-
-    def __repr__(self):
-        return self.name
 
     def encodes(self, x: AudioTensor):
         x = x if x.is_floating_point() else x.float()
@@ -288,9 +288,6 @@ class SpecNormalize(_SpecNormalizer, Normalize):
             state = ", ".join(f"{k} {_span(x)}" for k, x in zip(_ESTIMATES[self.method], (self.mean, self.std)))
         method = "" if self.method == "zscore" else f", method={self.method!r}"
         return f"{type(self).__name__}(axes={self.axes}{method}): {state}"
-
-    def __repr__(self):
-        return self.name
 
     def setups(self, dl: DataLoader):
         if self.mean is not None or not self.of_dataset:
