@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['pcen', 'PCEN', 'PCENLayer', 'RelaxedFreqNorm', 'RelaxedFreqNormalize']
 
-# %% ../nbs/02a_adaptive.ipynb #0f44923e
+# %% ../nbs/02a_adaptive.ipynb #97dfec15
 import math
 
 import torch
 from torch import nn
 
-from .transforms import _SpecNormalizer, spec_settings
+from .transforms import _SpecNormalizer
 
 # %% ../nbs/02a_adaptive.ipynb #f7b0000f
 _CHUNK = 64  # frames
@@ -54,7 +54,7 @@ def pcen(
             out.append(bias**power * torch.expm1(power * torch.log1p(relative / bias)))
     return torch.cat(out, -1)
 
-# %% ../nbs/02a_adaptive.ipynb #e6f75f83
+# %% ../nbs/02a_adaptive.ipynb #85c1c4e8
 class PCEN(_SpecNormalizer):
     """Per-channel energy normalization of power spectrograms, in place of dB: `AudioToSpec` with `to_db=False` before it.
 
@@ -80,19 +80,18 @@ class PCEN(_SpecNormalizer):
     def name(self):
         return f"{type(self).__name__}({', '.join(f'{k}={v:g}' for k, v in self.options.items())})"
 
-    def _normalized(self, x):
-        settings = spec_settings(x) or {}
+    def _check(self, x, settings):
+        super()._check(x, settings)
+        settings = settings or {}
         if settings.get("to_db") is True or (x < 0).any():
             raise ValueError("PCEN takes power, not dB or negative values: make the spectrogram with to_db=False")
-        frame_rate = self.frame_rate
-        if frame_rate is None:
-            if not {"sr", "hop_length"} <= settings.keys():
-                raise ValueError("The spectrogram does not tell its sample rate and hop length: give PCEN a frame_rate")
-            frame_rate = settings["sr"] / settings["hop_length"]
-        power = x.as_subclass(torch.Tensor).to(torch.promote_types(x.dtype, torch.float32))
-        out = pcen(power * self.scale**2, frame_rate, **self.options).to(x.dtype).as_subclass(type(x))
-        out.set_meta(x, as_copy=True)
-        return out
+        if self.frame_rate is None and not {"sr", "hop_length"} <= settings.keys():
+            raise ValueError("The spectrogram does not tell its sample rate and hop length: give PCEN a frame_rate")
+
+    def _normalized(self, x, settings):
+        frame_rate = self.frame_rate or settings["sr"] / settings["hop_length"]
+        power = x.to(torch.promote_types(x.dtype, torch.float32))
+        return pcen(power * self.scale**2, frame_rate, **self.options).to(x.dtype)
 
 
 class PCENLayer(nn.Module):
@@ -117,7 +116,7 @@ class PCENLayer(nn.Module):
         trained = {k: log.exp() for k, log in self.logs.items()}  # positive, whatever training does
         return pcen(x, self.frame_rate, self.time_constant, eps=self.eps, **trained)
 
-# %% ../nbs/02a_adaptive.ipynb #88c8f0ed
+# %% ../nbs/02a_adaptive.ipynb #b1655fd8
 class RelaxedFreqNorm(nn.Module):
     "Relaxed instance frequency-wise normalization, as a layer: [..., channel, frequency, time] to the same shape."
 
@@ -159,10 +158,5 @@ class RelaxedFreqNormalize(_SpecNormalizer):
     def name(self):
         return f"{type(self).__name__}({self.layer.extra_repr()})"
 
-    def _normalized(self, x):
-        if x.ndim not in (3, 4):
-            raise ValueError(f"Expected a spectrogram [..., channel, frequency, time], not {list(x.shape)}")
-        wide = x.as_subclass(torch.Tensor).to(torch.promote_types(x.dtype, torch.float32))
-        out = self.layer(wide).to(x.dtype).as_subclass(type(x))
-        out.set_meta(x, as_copy=True)
-        return out
+    def _normalized(self, x, settings):
+        return self.layer(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AudioNormalize', 'spec_settings', 'record', 'SpecNormalize']
 
-# %% ../nbs/02_transforms.ipynb #083eb4ce
+# %% ../nbs/02_transforms.ipynb #a24f066d
 import math
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -18,15 +18,30 @@ from fastai.torch_core import TensorImage, TensorImageBase, TensorMask, no_rando
 from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 from plum import NotFoundLookupError
+from torch.nn.functional import batch_norm
 from tqdm import tqdm
 
 from .known import KnownStats
 from .stats import StatsRecorder, _span, differing_settings
 
-# %% ../nbs/02_transforms.ipynb #193fe641
+# %% ../nbs/02_transforms.ipynb #8d4ac2ef
 def _scale(mean, std):
     "`std` where there is any, else 1."
-    return torch.where(std > torch.finfo(torch.float32).eps * mean.abs(), std, torch.ones_like(std))
+    float32 = torch.finfo(torch.float32)
+    return torch.where(std > (float32.eps * mean.abs()).clamp(min=float32.tiny), std, 1.0)
+
+# %% ../nbs/02_transforms.ipynb #55c1c3ce
+def _standardized(x, offset, scale):
+    "`(x - offset) / scale` of a plain floating-point tensor, in its type; `offset` and `scale` broadcast with it."
+    offset, scale = torch.broadcast_tensors(offset, scale)
+    varies = [d for d, n in enumerate(offset.shape) if n > 1]
+    of = slice(varies[0], varies[-1] + 1) if varies else slice(1, 1)
+    if not x.is_contiguous() or offset.shape[of] != x.shape[of]:
+        return x.sub(offset).div_(scale).to(x.dtype)
+    sizes = x.shape[: of.start], x.shape[of], x.shape[of.stop :]
+    offset, scale = offset.flatten(), scale.flatten()
+    one, none = torch.ones_like(scale), torch.zeros_like(scale)
+    return batch_norm(x.view(*map(math.prod, sizes)), offset, one, 1 / scale, none, eps=0).view(x.shape)
 
 # %% ../nbs/02_transforms.ipynb #e07155e3
 class _Normalizer(Transform):
@@ -142,20 +157,35 @@ def record(
     recorder.update(spec)
     recorder.settings = recorder.settings or settings
 
-# %% ../nbs/02_transforms.ipynb #2fee2202
+# %% ../nbs/02_transforms.ipynb #58107f68
 class _SpecNormalizer(_Normalizer):
-    "Has `_normalized(x)` for spectrograms, and leaves masks alone."
+    "Has `_normalized(x, settings)` for plain tensors; keeps type and settings of spectrograms, and leaves masks alone."
 
     touches = TensorImageBase
     hint = "it normalizes a TensorImageBase, such as the AudioSpectrogram that AudioToSpec makes, so put that before it"
 
+    def _check(self, x, settings):
+        "Raises `ValueError` for a spectrogram that cannot be normalized."
+        if x.ndim not in (3, 4):
+            raise ValueError(
+                "Expected a spectrogram [batch, channel, frequency, time] or [channel, frequency, time], "
+                f"not {list(x.shape)}"
+            )
+
+    def _changed(self, change, x):
+        plain, settings = x.as_subclass(torch.Tensor), spec_settings(x)
+        self._check(plain, settings)
+        out = change(plain if plain.is_floating_point() else plain.float(), settings).as_subclass(type(x))
+        out.set_meta(x, as_copy=True)
+        return out
+
     def encodes(self, x: TensorImageBase):
-        return self._normalized(x)
+        return self._changed(self._normalized, x)
 
     def encodes(self, x: TensorMask):
         return x
 
-# %% ../nbs/02_transforms.ipynb #f17ef617
+# %% ../nbs/02_transforms.ipynb #ed51eb12
 def _spectrograms(batch):
     "Those of a batch's tensors that `SpecNormalize` normalizes."
     return [x for x in batch if isinstance(x, TensorImageBase) and not isinstance(x, TensorMask)]
@@ -216,20 +246,22 @@ def _of_recorder(method, recorder):
 
 def _of_clips(method, x, dims):
     "Level and spread of each clip of `x` [..., channel, frequency, time], over `dims` counted from the end."
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if x.ndim == 4 and (x.dtype != wide or method == "robust"):  # which copy it, so not the whole batch at once
+        return tuple(torch.stack(parts) for parts in zip(*(_of_clips(method, clip, dims) for clip in x)))
+    x = x.to(wide)
     if method == "zscore":
         return torch.std_mean(x, dims, correction=0, keepdim=True)[::-1]
     if method == "minmax":
         low = x.amin(dims, keepdim=True)
         return low, x.amax(dims, keepdim=True) - low
-    if x.ndim == 4:  # torch.quantile sorts, and takes 16 million values at most
-        return tuple(torch.stack(parts) for parts in zip(*(_of_clips(method, clip, dims) for clip in x)))
     shape = [1 if d - 3 in dims else size for d, size in enumerate(x.shape)]
     kept = [d for d in range(-3, 0) if d not in dims]
     values = x.permute(*kept, *dims).flatten(len(kept))
     quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), -1).view(3, *shape)
     return quartiles[1], quartiles[2] - quartiles[0]
 
-# %% ../nbs/02_transforms.ipynb #4701de90
+# %% ../nbs/02_transforms.ipynb #1007c10f
 class SpecNormalize(_SpecNormalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
@@ -321,37 +353,31 @@ class SpecNormalize(_SpecNormalizer, Normalize):
         self.settings = recorder.settings
 
     def encodes(self, x: TensorImageBase):
-        return self._normalized(x)
+        return self._changed(self._normalized, x)
 
     def encodes(self, x: TensorImage):  # fastai's Normalize has a method of its own for these
-        return self._normalized(x)
+        return self._changed(self._normalized, x)
 
     def encodes(self, x: TensorMask):
         return x
 
     def decodes(self, x: TensorImageBase):
-        return self._denormalized(x)
+        return self._changed(self._denormalized, x) if self.of_dataset else x
 
     def decodes(self, x: TensorImage):
-        return self._denormalized(x)
+        return self._changed(self._denormalized, x) if self.of_dataset else x
 
     def decodes(self, x: TensorMask):
         return x
 
-    def _normalized(self, x):
-        x = x if x.is_floating_point() else x.float()
+    def _normalized(self, x, settings):
         if self.of_dataset:
-            level, spread = self._dataset_statistics(x)
+            statistics = self._dataset_statistics(x)
         else:
-            self._check_ndim(x)
-            wide = x.as_subclass(torch.Tensor).to(torch.promote_types(x.dtype, torch.float32))
-            level, spread = _of_clips(self.method, wide, [axis - 4 for axis in self.axes])
-        offset, scale = self._offset_and_scale(level, spread)
-        return x.sub(offset).div_(scale).to(x.dtype)
+            statistics = _of_clips(self.method, x, [axis - 4 for axis in self.axes])
+        return _standardized(x, *self._offset_and_scale(*statistics))
 
-    def _denormalized(self, x):
-        if not self.of_dataset:
-            return x
+    def _denormalized(self, x, settings):
         offset, scale = self._offset_and_scale(*self._dataset_statistics(x))
         return x.mul(scale).add_(offset).to(x.dtype)
 
@@ -363,13 +389,17 @@ class SpecNormalize(_SpecNormalizer, Normalize):
         scale = scale / (high - low)
         return level - low * scale, scale
 
-    def _dataset_statistics(self, x):
+    def _check(self, x, settings):
+        super()._check(x, settings)
+        if not self.of_dataset:
+            return
         if self.mean is None:
             raise RuntimeError(f"{self!r}: have it fitted by a DataBlock's batch_tfms, or give it mean and std")
-        difference = differing_settings(self.settings, spec_settings(x))
+        difference = differing_settings(self.settings, settings)
         if difference:
             raise ValueError(f"These statistics do not fit a spectrogram that was made with {difference}")
-        self._check_ndim(x)
+
+    def _dataset_statistics(self, x):
         dtype = x.dtype if x.dtype == torch.float64 else torch.float32
         mean, std = (s[(0,) * (4 - x.ndim)].to(dtype).to(x.device) for s in (self.mean, self.std))
         for statistic in (mean, std):
@@ -378,11 +408,3 @@ class SpecNormalize(_SpecNormalizer, Normalize):
                     f"Statistics of shape {list(statistic.shape)} do not fit a spectrogram of shape {list(x.shape)}"
                 )
         return mean, std
-
-    @staticmethod
-    def _check_ndim(x):
-        if x.ndim not in (3, 4):
-            raise ValueError(
-                "Expected a spectrogram [batch, channel, frequency, time] or [channel, frequency, time], "
-                f"not {list(x.shape)}"
-            )
