@@ -8,8 +8,6 @@ them give the mean and standard deviation of each bin; this package moreover tho
 """
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,9 @@ import torch
 from lhotse.features.base import StatsAccumulator
 from sklearn.preprocessing import StandardScaler
 from speechbrain.processing.features import InputNormalization
+from timing import median_ms, where
 
-from fastaudio_norm.all import AudioToSpec, StatsRecorder, make_clips, read_clips, read_esc50
+from fastaudio_norm.all import StatsRecorder, make_clips, read_clips, read_esc50
 from fastaudio_norm.data import SPECS
 
 ROOT = Path(__file__).parents[1]
@@ -156,26 +155,11 @@ CONTENDERS = {
 }
 
 
-def seconds(f, x, synchronize):
-    synchronize()
-    start = time.perf_counter()
-    f(x)
-    synchronize()
-    return time.perf_counter() - start
-
-
 def print_costs(rounds, device):
-    synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
     buffers = [torch.randn(64, 1, 201, 401, device=device) * 20 - 60 for _ in range(8)]
     layouts = {layout: [layout(x) for x in buffers] for layout in (as_is, features_last, frames_by_features)}
-    contenders = {name: kind() for name, kind in CONTENDERS.items()}
-    times = {name: [] for name in ("reading once, x.sum()", *contenders)}
-    todo = [(name, layouts[contender.layout], contender.update) for name, contender in contenders.items()]
-    for _ in range(rounds):
-        for name, batches, f in [("reading once, x.sum()", buffers, torch.Tensor.sum), *todo]:
-            once, again = ([seconds(f, x, synchronize) for x in batches] for _ in range(2))
-            times[name] += again  # the first time, threads of the contender before may still be busy waiting
-    median = {name: 1e3 * statistics.median(ts) for name, ts in times.items()}
+    updates = {name: (kind().update, layouts[kind.layout]) for name, kind in CONTENDERS.items()}
+    median = median_ms({"reading once, x.sum()": (torch.Tensor.sum, buffers), **updates}, rounds, device)
     read, ours = median["reading once, x.sum()"], median["fastaudio_norm, per bin + global"]
     print(f"{'':34}{'ms':>8}{'x reading':>12}{'x ours':>9}")
     for name, ms in median.items():
@@ -186,7 +170,7 @@ def esc10(folder):
     "Linear spectrograms in dB of all clips, 64 at a time."
     df = read_esc50(folder)
     clips = read_clips(df, folder, seconds=5)
-    to_spec = AudioToSpec.from_cfg(SPECS["linear"]())
+    to_spec = SPECS["linear"]()
     specs = torch.stack([torch.as_tensor(to_spec(clip)).as_subclass(torch.Tensor) for clip in clips.values()])
     return specs.split(64)
 
@@ -235,8 +219,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
     torch.manual_seed(0)
-    where = f"{torch.get_num_threads()} threads" if args.device == "cpu" else torch.cuda.get_device_name()
-    print(f"A batch of 64 x [1, 201, 401] float32, {where}\n")
+    print(f"A batch of 64 x [1, 201, 401] float32, {where(args.device)}\n")
     print_costs(args.rounds, args.device)
     print("\nLargest error against float64 of the same values: of the mean in units of std, of std relative to it")
     print_errors(args.clips or make_clips(ROOT / "bench" / "clips"), args.device)

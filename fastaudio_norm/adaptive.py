@@ -116,7 +116,7 @@ class PCENLayer(nn.Module):
         trained = {k: log.exp() for k, log in self.logs.items()}  # positive, whatever training does
         return pcen(x, self.frame_rate, self.time_constant, eps=self.eps, **trained)
 
-# %% ../nbs/02a_adaptive.ipynb #b1655fd8
+# %% ../nbs/02a_adaptive.ipynb #29296e04
 class RelaxedFreqNorm(nn.Module):
     "Relaxed instance frequency-wise normalization, as a layer: [..., channel, frequency, time] to the same shape."
 
@@ -131,14 +131,12 @@ class RelaxedFreqNorm(nn.Module):
         self.relaxation, self.eps = relaxation, eps
 
     def forward(self, x):
-        parts = []
-        for dims in ((-3, -2, -1), (-3, -1)):
-            var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
-            parts.append((mean, (var + self.eps).rsqrt()))
-        (mean, scale), (bin_mean, bin_scale) = parts
-        share = self.relaxation
-        factor = share * scale + (1 - share) * bin_scale
-        return x * factor - (share * mean * scale + (1 - share) * bin_mean * bin_scale)
+        bin_var, bin_mean = torch.var_mean(x, (-3, -1), correction=0, keepdim=True)
+        between_bins, mean = torch.var_mean(bin_mean, -2, correction=0, keepdim=True)
+        var = bin_var.mean(-2, keepdim=True) + between_bins
+        weight = self.relaxation * (var + self.eps).rsqrt()
+        bin_weight = (1 - self.relaxation) * (bin_var + self.eps).rsqrt()
+        return x * (weight + bin_weight) - (weight * mean + bin_weight * bin_mean)
 
     def extra_repr(self):
         return f"relaxation={self.relaxation}"

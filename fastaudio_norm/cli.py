@@ -5,22 +5,15 @@
 # %% auto #0
 __all__ = ['RESULTS', 'DEMO', 'OWN_DATA', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #be7a52f1
+# %% ../nbs/09_cli.ipynb #f4e86f21
 import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from fastaudio_norm.compare import (
-    NORMS,
-    compare,
-    format_table,
-    make_norm,
-    norm_descriptions,
-    plot_comparison,
-    summarize,
-)
+from .compare import NORMS, compare, format_table, plot_comparison, summarize
 from .data import SPECS, download_esc50, make_clips
 from .measure import measure, plot_stats, process_group, stats_table
+from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
 
 # %% ../nbs/09_cli.ipynb #19b8d513
 RESULTS = "fastaudio-norm-results"
@@ -110,7 +103,7 @@ def _add_compare(commands):
     sub.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same table (default: 0)")
     _add_out(sub, "results.csv and comparison.png")
 
-# %% ../nbs/09_cli.ipynb #a6249a5b
+# %% ../nbs/09_cli.ipynb #bf42e4dd
 def _stats(args):
     out = Path(args.out)
     with process_group(args.timeout) as rank:
@@ -121,8 +114,8 @@ def _stats(args):
 
 def _write_stats(recorder, name, out):
     about, settings = recorder.about, recorder.settings
-    spec = f"mel spectrogram of {settings['n_mels']} bands" if settings["mel"] else "linear spectrogram"
-    made = f"{spec} in dB, {settings['sr']} Hz, n_fft {settings['n_fft']}, hop {settings['hop_length']}"
+    spec = settings.get("filters") or ("mel" if settings["mel"] else "linear")
+    made = f"{spec} spectrogram of {recorder.mean.numel()} bins in dB, {settings['sr']} Hz, n_fft {settings['n_fft']}, hop {settings['hop_length']}"
     title = f"{name}: {about['clips']:,} clips, {about['seconds'] / 60:.1f} minutes"
     out.mkdir(parents=True, exist_ok=True)
     file, png = out / "stats.json", out / "stats.png"
@@ -158,10 +151,12 @@ def _add_stats(commands):
     )  # fmt: skip
     _add_out(sub, "stats.json and stats.png")
 
-# %% ../nbs/09_cli.ipynb #4e43db44
+# %% ../nbs/09_cli.ipynb #e2d0fa11
 def _norms(args):
-    for name, description in norm_descriptions().items():
-        print(f"{name:<22}{description}")
+    print(f"{'none':<22}as it is")
+    for kind, norms in (("waveform", WAVE_NORMS), ("spectrogram", SPEC_NORMS)):
+        for name, norm in norms.items():
+            print(f"{name:<22}{kind}: {norm.text}")
 
 
 def _add_norms(commands):

@@ -6,7 +6,7 @@
 __all__ = ['SAMPLE_RATE', 'SPECS', 'SOUNDS', 'CrossValidationSplitter', 'check_folds', 'download_esc50', 'read_esc50', 'get_dls',
            'read_clips', 'make_clips']
 
-# %% ../nbs/04_data.ipynb #68f5841e
+# %% ../nbs/04_data.ipynb #f0f96885
 import os
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,13 @@ from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.external import URLs, untar_data
 from fastai.data.transforms import ColReader
 from fastaudio.core.config import AudioBlock, AudioConfig, PreprocessAudio
+from fastaudio.core.spectrogram import AudioToSpec
 from scipy.signal import butter, fftconvolve, firwin2, sosfilt
 from torch.nn.functional import pad
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
+from .frontend import gammatone_spec
 from .keep import whole_file
 
 # %% ../nbs/04_data.ipynb #0f07d6dd
@@ -100,12 +102,24 @@ def read_esc50(
         )
     return df.assign(filename=files)
 
-# %% ../nbs/04_data.ipynb #d8869b2f
+# %% ../nbs/04_data.ipynb #fee9a097
 SAMPLE_RATE = 16000  # Hz
 
-SPECS = {
-    "mel": partial(AudioConfig.BasicMelSpectrogram, sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=64),
-    "linear": partial(AudioConfig.BasicSpectrogram, n_fft=400, hop_length=200),
+def _mel_spec(to_db=True):
+    config = AudioConfig.BasicMelSpectrogram(
+        sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=64, to_db=to_db
+    )
+    return AudioToSpec.from_cfg(config)
+
+
+def _linear_spec(to_db=True):
+    return AudioToSpec.from_cfg(AudioConfig.BasicSpectrogram(n_fft=400, hop_length=200, to_db=to_db))
+
+
+SPECS = {  # each makes the transform from waveform to spectrogram, in dB or, with to_db=False, power
+    "mel": _mel_spec,
+    "linear": _linear_spec,
+    "gammatone": partial(gammatone_spec, sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=512, n_filters=64),
 }
 
 # %% ../nbs/04_data.ipynb #10683360

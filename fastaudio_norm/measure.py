@@ -6,7 +6,7 @@
 __all__ = ['audio_files', 'sample_files', 'ClipErrors', 'Measurement', 'process_group', 'measure_files', 'measure',
            'bin_frequencies', 'margins', 'stats_table', 'plot_stats']
 
-# %% ../nbs/04a_measure.ipynb #2252cdbb
+# %% ../nbs/04a_measure.ipynb #bf93d2c6
 import os
 import random
 from collections import deque
@@ -23,10 +23,10 @@ import torch
 import torch.distributed
 from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import get_audio_files
-from fastaudio.core.spectrogram import AudioToSpec
 from tqdm import tqdm
 
 from .data import SAMPLE_RATE, SPECS, check_folds, read_esc50
+from .frontend import gammatone_frequencies
 from .stats import StatsRecorder
 from .transforms import AudioNormalize, record
 
@@ -120,7 +120,7 @@ class ClipErrors:
         of_var = error(np.stack([mean**2 - var, -2 * mean, one], -1))
         return of_mean, of_var / (2 * np.sqrt(var)).clip(min=1e-300)
 
-# %% ../nbs/04a_measure.ipynb #f9d4505d
+# %% ../nbs/04a_measure.ipynb #bbba4e5c
 class Measurement:
     "Statistics of the spectrograms of some clips: `recorder`, a `StatsRecorder((0, 3))` with quantiles, and their count."
 
@@ -187,7 +187,7 @@ def _in_order(f, items, workers):
 
 def measure_files(
     files,  # audio files
-    spec="mel",  # "mel" or "linear", see `fastaudio_norm.data.SPECS`
+    spec="mel",  # "mel", "linear" or "gammatone", see `fastaudio_norm.data.SPECS`
     wave=False,  # whether to normalize each waveform first, with `AudioNormalize`
     by_clip=False,  # whether to gather standard errors, too
 ) -> Measurement:
@@ -198,7 +198,7 @@ def measure_files(
     """
     if spec not in SPECS:
         raise ValueError(f"Unknown spectrogram {spec!r}: {' or '.join(SPECS)}")
-    prepare, to_spec = PreprocessAudio(sample_rate=SAMPLE_RATE), AudioToSpec.from_cfg(SPECS[spec]())
+    prepare, to_spec = PreprocessAudio(sample_rate=SAMPLE_RATE), SPECS[spec]()
     normalize = AudioNormalize() if wave else None
 
     def spectrogram(file):
@@ -236,12 +236,12 @@ def _of_all_ranks(found, world):
         total.merge(part)
     return total
 
-# %% ../nbs/04a_measure.ipynb #305fd2fa
+# %% ../nbs/04a_measure.ipynb #ae9de68f
 def measure(
     path,  # folder of audio, see `audio_files`
     folds=None,  # folds to take; default: all
     exclude=(),  # folds to leave out
-    spec="mel",  # "mel" or "linear"
+    spec="mel",  # "mel", "linear" or "gammatone"
     wave=False,  # whether to normalize each waveform first
     fraction=1.0,  # of the clips, drawn at random
     seed=0,  # for drawing them
@@ -269,12 +269,14 @@ def measure(
         }
     return recorder
 
-# %% ../nbs/04a_measure.ipynb #97f71437
+# %% ../nbs/04a_measure.ipynb #61096924
 def bin_frequencies(
     settings,  # of the spectrograms, as `StatsRecorder.settings` has them
 ) -> np.ndarray:  # Hz; None when the settings do not tell
     "The middle of each frequency bin."
     settings = settings or {}
+    if settings.get("filters") == "gammatone":
+        return gammatone_frequencies(settings["f_min"], settings["f_max"], settings["n_filters"]).numpy()
     if not {"mel", "sr", "n_fft"} <= settings.keys():
         return None
     if not settings["mel"]:
@@ -331,7 +333,7 @@ def plot_stats(
     ax.fill_between(x, mean - std, mean + std, color="#0072B2", label="each bin: mean ± std", **band)
     ax.plot(x, mean, color="#0072B2", marker="." if len(x) < 100 else None)
     ax.set_xlabel("frequency bin" if frequencies is None else "frequency (Hz)")
-    if frequencies is not None and recorder.settings["mel"]:
+    if frequencies is not None and (recorder.settings.get("mel") or "filters" in recorder.settings):
         ax.set_xscale("function", functions=(librosa.hz_to_mel, librosa.mel_to_hz))
         ticks = [f for f in (0, 250, 500, 1000, 2000, 4000, 8000, 16000) if x[0] <= f <= x[-1]]
         ax.set_xticks(ticks, [f"{f:,}" for f in ticks])

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['AudioNormalize', 'spec_settings', 'record', 'SpecNormalize']
 
-# %% ../nbs/02_transforms.ipynb #a24f066d
+# %% ../nbs/02_transforms.ipynb #5d66fcdb
 import math
 import warnings
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 
+import numpy as np
 import torch
 import torchaudio
 from fastai.data.load import DataLoader
@@ -18,10 +20,10 @@ from fastai.torch_core import TensorImage, TensorImageBase, TensorMask, no_rando
 from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 from plum import NotFoundLookupError
-from torch.nn.functional import batch_norm
 from tqdm import tqdm
 
 from .known import KnownStats
+from .onepass import moments_of_rows
 from .stats import StatsRecorder, _span, differing_settings
 
 # %% ../nbs/02_transforms.ipynb #8d4ac2ef
@@ -30,18 +32,25 @@ def _scale(mean, std):
     float32 = torch.finfo(torch.float32)
     return torch.where(std > (float32.eps * mean.abs()).clamp(min=float32.tiny), std, 1.0)
 
-# %% ../nbs/02_transforms.ipynb #55c1c3ce
-def _standardized(x, offset, scale):
-    "`(x - offset) / scale` of a plain floating-point tensor, in its type; `offset` and `scale` broadcast with it."
+# %% ../nbs/02_transforms.ipynb #52228248
+def _as_channels(shape, offset, scale):
+    "How a tensor of `shape` is viewed for batch normalization, and its weight, bias, mean and variance; or None."
     offset, scale = torch.broadcast_tensors(offset, scale)
     varies = [d for d, n in enumerate(offset.shape) if n > 1]
     of = slice(varies[0], varies[-1] + 1) if varies else slice(1, 1)
-    if not x.is_contiguous() or offset.shape[of] != x.shape[of]:
+    if offset.shape[of] != shape[of]:
+        return None
+    sizes = [math.prod(sizes) for sizes in (shape[: of.start], shape[of], shape[of.stop :])]
+    mean, std = offset.flatten(), scale.flatten()
+    return sizes, (1 / std, torch.zeros_like(std), mean, torch.ones_like(std))
+
+
+def _standardized(x, offset, scale, channels):
+    "`(x - offset) / scale` of a plain floating-point tensor, in its type; `channels` from `_as_channels`."
+    if channels is None or not x.is_contiguous():
         return x.sub(offset).div_(scale).to(x.dtype)
-    sizes = x.shape[: of.start], x.shape[of], x.shape[of.stop :]
-    offset, scale = offset.flatten(), scale.flatten()
-    one, none = torch.ones_like(scale), torch.zeros_like(scale)
-    return batch_norm(x.view(*map(math.prod, sizes)), offset, one, 1 / scale, none, eps=0).view(x.shape)
+    sizes, statistics = channels
+    return torch.batch_norm(x.view(sizes), *statistics, False, 0.0, 0.0, False).view(x.shape)
 
 # %% ../nbs/02_transforms.ipynb #e07155e3
 class _Normalizer(Transform):
@@ -185,7 +194,7 @@ class _SpecNormalizer(_Normalizer):
     def encodes(self, x: TensorMask):
         return x
 
-# %% ../nbs/02_transforms.ipynb #ed51eb12
+# %% ../nbs/02_transforms.ipynb #4d77691c
 def _spectrograms(batch):
     "Those of a batch's tensors that `SpecNormalize` normalizes."
     return [x for x in batch if isinstance(x, TensorImageBase) and not isinstance(x, TensorMask)]
@@ -250,6 +259,10 @@ def _of_clips(method, x, dims):
     if x.ndim == 4 and (x.dtype != wide or method == "robust"):  # which copy it, so not the whole batch at once
         return tuple(torch.stack(parts) for parts in zip(*(_of_clips(method, clip, dims) for clip in x)))
     x = x.to(wide)
+    on_cpu = x.device.type == "cpu" and not x.requires_grad
+    if method == "zscore" and on_cpu and -1 in dims:
+        pooled = moments_of_rows(x).pooled(tuple(dims))
+        return tuple(torch.from_numpy(s).to(wide) for s in (pooled.mean, np.sqrt(pooled.m2 / np.maximum(pooled.n, 1))))
     if method == "zscore":
         return torch.std_mean(x, dims, correction=0, keepdim=True)[::-1]
     if method == "minmax":
@@ -258,10 +271,38 @@ def _of_clips(method, x, dims):
     shape = [1 if d - 3 in dims else size for d, size in enumerate(x.shape)]
     kept = [d for d in range(-3, 0) if d not in dims]
     values = x.permute(*kept, *dims).flatten(len(kept))
-    quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), -1).view(3, *shape)
-    return quartiles[1], quartiles[2] - quartiles[0]
+    if on_cpu:  # numpy does not sort all of them
+        quartiles = torch.from_numpy(np.quantile(values.numpy(), [0.25, 0.5, 0.75], -1)).to(wide)
+    else:
+        quartiles = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), -1)
+    low, median, high = quartiles.view(3, *shape)
+    return median, high - low
 
-# %% ../nbs/02_transforms.ipynb #1007c10f
+
+@lru_cache(maxsize=8)
+def _of_dataset(mean, std, method, feature_range, shape, dtype, device, versions):
+    "Offset and scale for spectrograms of `shape`, and what `_as_channels` makes of them; prepared once, not per batch."
+    with torch.inference_mode(False):
+        wide = torch.promote_types(dtype, torch.float32)
+        statistics = [s[(0,) * (4 - len(shape))].to(wide).to(device) for s in (mean, std)]
+        for statistic in statistics:
+            if any(n not in (1, size) for n, size in zip(statistic.shape, shape)):
+                raise ValueError(
+                    f"Statistics of shape {list(statistic.shape)} do not fit a spectrogram of shape {list(shape)}"
+                )
+        offset, scale = _offset_and_scale(method, feature_range, *statistics)
+        return offset, scale, _as_channels(shape, offset, scale)
+
+
+def _offset_and_scale(method, feature_range, level, spread):
+    scale = _scale(level, spread)
+    if method != "minmax":
+        return level, scale
+    low, high = feature_range
+    scale = scale / (high - low)
+    return level - low * scale, scale
+
+# %% ../nbs/02_transforms.ipynb #c4774ee7
 class SpecNormalize(_SpecNormalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
@@ -372,22 +413,18 @@ class SpecNormalize(_SpecNormalizer, Normalize):
 
     def _normalized(self, x, settings):
         if self.of_dataset:
-            statistics = self._dataset_statistics(x)
-        else:
-            statistics = _of_clips(self.method, x, [axis - 4 for axis in self.axes])
-        return _standardized(x, *self._offset_and_scale(*statistics))
+            return _standardized(x, *self._prepared(x))
+        statistics = _of_clips(self.method, x, [axis - 4 for axis in self.axes])
+        offset, scale = _offset_and_scale(self.method, self.feature_range, *statistics)
+        return _standardized(x, offset, scale, _as_channels(x.shape, offset, scale))
 
     def _denormalized(self, x, settings):
-        offset, scale = self._offset_and_scale(*self._dataset_statistics(x))
+        offset, scale, _ = self._prepared(x)
         return x.mul(scale).add_(offset).to(x.dtype)
 
-    def _offset_and_scale(self, level, spread):
-        scale = _scale(level, spread)
-        if self.method != "minmax":
-            return level, scale
-        low, high = self.feature_range
-        scale = scale / (high - low)
-        return level - low * scale, scale
+    def _prepared(self, x):
+        statistics, versions = (self.mean, self.std), (self.mean._version, self.std._version)
+        return _of_dataset(*statistics, self.method, self.feature_range, x.shape, x.dtype, x.device, versions)
 
     def _check(self, x, settings):
         super()._check(x, settings)
@@ -398,13 +435,3 @@ class SpecNormalize(_SpecNormalizer, Normalize):
         difference = differing_settings(self.settings, settings)
         if difference:
             raise ValueError(f"These statistics do not fit a spectrogram that was made with {difference}")
-
-    def _dataset_statistics(self, x):
-        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-        mean, std = (s[(0,) * (4 - x.ndim)].to(dtype).to(x.device) for s in (self.mean, self.std))
-        for statistic in (mean, std):
-            if any(n not in (1, size) for n, size in zip(statistic.shape, x.shape)):
-                raise ValueError(
-                    f"Statistics of shape {list(statistic.shape)} do not fit a spectrogram of shape {list(x.shape)}"
-                )
-        return mean, std

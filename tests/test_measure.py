@@ -13,7 +13,6 @@ import pytest
 import soundfile
 import torch
 from fastaudio.core.config import PreprocessAudio
-from fastaudio.core.spectrogram import AudioToSpec
 
 from fastaudio_norm.cli import main
 from fastaudio_norm.data import SPECS
@@ -34,7 +33,7 @@ from fastaudio_norm.transforms import AudioNormalize
 
 def spectrograms(files, spec="mel", wave=False):
     "float64 [bins, frames] of each file."
-    prepare, to_spec = PreprocessAudio(sample_rate=16000), AudioToSpec.from_cfg(SPECS[spec]())
+    prepare, to_spec = PreprocessAudio(sample_rate=16000), SPECS[spec]()
     clips = [prepare(file) for file in files]
     return [to_spec(AudioNormalize()(c) if wave else c)[0].as_subclass(torch.Tensor).double() for c in clips]
 
