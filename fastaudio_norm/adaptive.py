@@ -13,7 +13,7 @@ from torch import nn
 
 from .transforms import _SpecNormalizer
 
-# %% ../nbs/02a_adaptive.ipynb #f7b0000f
+# %% ../nbs/02a_adaptive.ipynb #6c23b55b
 _CHUNK = 64  # frames
 
 
@@ -45,7 +45,8 @@ def pcen(
     out = []
     for part in x.split(_CHUNK, -1):
         frames = part.shape[-1]
-        past = part @ weights[:frames, :frames] + before * carried[:frames]
+        with torch.autocast(x.device.type, enabled=False):
+            past = part @ weights[:frames, :frames] + before * carried[:frames]
         before = past[..., -1:]
         relative = part * (past + eps) ** -gain
         if isinstance(power, float) and power == 0.5:  # without a difference of nearly equal numbers

@@ -26,7 +26,7 @@ def _windows(frames, window, center, min_window=None):
     beyond = (end - frames).clip(0)
     return (start - beyond).clip(0), end - beyond
 
-# %% ../nbs/02b_sliding.ipynb #fc32283e
+# %% ../nbs/02b_sliding.ipynb #da280d9e
 def _stretches(start, end):
     "Runs of windows whose ends move alike: int64 array of (first frame, frames, start, its step, end, its step)."
     steps = np.diff(np.stack([start, end]), append=np.stack([start, end])[:, -1:])
@@ -55,6 +55,9 @@ def _differences(sums, stretches, out):
         elif end_step:
             for k in range(n):
                 out[t + k] = sums[end + k] - sums[start]
+        elif start_step:  # where min_window is longer than the window
+            for k in range(n):
+                out[t + k] = sums[end] - sums[start + k]
         else:
             out[t : t + n] = sums[end] - sums[start]
 
