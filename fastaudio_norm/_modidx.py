@@ -83,6 +83,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'fastaudio_norm.compat._attributes_for_now': ( 'compat.html#_attributes_for_now',
                                                                                       'fastaudio_norm/compat.py'),
                                        'fastaudio_norm.compat._clone': ('compat.html#_clone', 'fastaudio_norm/compat.py'),
+                                       'fastaudio_norm.compat._colorbar_fmt': ('compat.html#_colorbar_fmt', 'fastaudio_norm/compat.py'),
                                        'fastaudio_norm.compat._import_fastaudio': ( 'compat.html#_import_fastaudio',
                                                                                     'fastaudio_norm/compat.py'),
                                        'fastaudio_norm.compat._module': ('compat.html#_module', 'fastaudio_norm/compat.py'),

@@ -171,7 +171,7 @@ fastaudio.core.signal.audio_extensions = tuple(
     sorted({*fastaudio.core.signal.audio_extensions, ".wav", ".flac", ".ogg", ".mp3"})
 )
 
-# %% ../nbs/00_compat.ipynb #3342df26
+# %% ../nbs/00_compat.ipynb #0f9b40bd
 @classmethod
 def _torch_function(cls, func, types, args=(), kwargs=None):
     result = TensorBase.__torch_function__.__func__(cls, func, types, args, kwargs)
@@ -202,6 +202,16 @@ for cls in (AudioTensor, AudioSpectrogram):
     cls.clone = _clone
     cls.__torch_function__ = _torch_function
 AudioSpectrogram.__getattr__ = _setting
+
+
+@property
+def _colorbar_fmt(self):
+    if vars(self).get("times_normalized"):  # see transforms
+        return "%+.1f"
+    return "%+.0f dB" if (vars(self).get("_settings") or {}).get("to_db") else "%+.3g"
+
+
+AudioSpectrogram._colorbar_fmt = _colorbar_fmt
 
 # %% ../nbs/00_compat.ipynb #406893ec
 _WINDOWS = {

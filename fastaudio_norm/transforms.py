@@ -166,7 +166,7 @@ def record(
     recorder.update(spec)
     recorder.settings = recorder.settings or settings
 
-# %% ../nbs/02_transforms.ipynb #58107f68
+# %% ../nbs/02_transforms.ipynb #0e163f24
 class _SpecNormalizer(_Normalizer):
     "Has `_normalized(x, settings)` for plain tensors; keeps type and settings of spectrograms, and leaves masks alone."
 
@@ -181,11 +181,12 @@ class _SpecNormalizer(_Normalizer):
                 f"not {list(x.shape)}"
             )
 
-    def _changed(self, change, x):
+    def _changed(self, change, x, times=1):
         plain, settings = x.as_subclass(torch.Tensor), spec_settings(x)
         self._check(plain, settings)
         out = change(plain if plain.is_floating_point() else plain.float(), settings).as_subclass(type(x))
         out.set_meta(x, as_copy=True)
+        out.times_normalized = vars(x).get("times_normalized", 0) + times  # no longer dB, when it is shown
         return out
 
     def encodes(self, x: TensorImageBase):
@@ -302,7 +303,7 @@ def _offset_and_scale(method, feature_range, level, spread):
     scale = scale / (high - low)
     return level - low * scale, scale
 
-# %% ../nbs/02_transforms.ipynb #c4774ee7
+# %% ../nbs/02_transforms.ipynb #7082c35b
 class SpecNormalize(_SpecNormalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
@@ -403,10 +404,10 @@ class SpecNormalize(_SpecNormalizer, Normalize):
         return x
 
     def decodes(self, x: TensorImageBase):
-        return self._changed(self._denormalized, x) if self.of_dataset else x
+        return self._changed(self._denormalized, x, times=-1) if self.of_dataset else x
 
     def decodes(self, x: TensorImage):
-        return self._changed(self._denormalized, x) if self.of_dataset else x
+        return self._changed(self._denormalized, x, times=-1) if self.of_dataset else x
 
     def decodes(self, x: TensorMask):
         return x
