@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from speechbrain.processing.features import InputNormalization
 from timing import median_ms, where
 
-from fastaudio_norm.all import StatsRecorder, make_clips, read_clips, read_esc50
+from fastaudio_norm.all import StatsRecorder, cached_clips, make_clips, read_esc50
 from fastaudio_norm.data import SPECS
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def print_costs(rounds, device):
 def esc10(folder):
     "Linear spectrograms in dB of all clips, 64 at a time."
     df = read_esc50(folder)
-    clips = read_clips(df, folder, seconds=5)
+    clips = cached_clips(df, folder, seconds=5)
     to_spec = SPECS["linear"]()
     specs = torch.stack([torch.as_tensor(to_spec(clip)).as_subclass(torch.Tensor) for clip in clips.values()])
     return specs.split(64)

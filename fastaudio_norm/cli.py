@@ -5,15 +5,24 @@
 # %% auto #0
 __all__ = ['RESULTS', 'DEMO', 'OWN_DATA', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #f4e86f21
+# %% ../nbs/09_cli.ipynb #e720bc8e
 import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from .compare import NORMS, compare, format_table, plot_comparison, summarize
+from .compare import NORMS, compare
 from .data import SPECS, download_esc50, make_clips
 from .measure import measure, plot_stats, process_group, stats_table
+from .keep import whole_file
 from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
+from fastaudio_norm.report import (
+    class_accuracies,
+    format_table,
+    plot_comparison,
+    plot_confusion,
+    plot_curves,
+    summarize,
+)
 
 # %% ../nbs/09_cli.ipynb #19b8d513
 RESULTS = "fastaudio-norm-results"
@@ -29,7 +38,7 @@ def _positive(text):
 def _add_out(sub, files):
     sub.add_argument("--out", default=RESULTS, metavar="DIR", help=f"folder for {files} (default: {RESULTS})")
 
-# %% ../nbs/09_cli.ipynb #638e34da
+# %% ../nbs/09_cli.ipynb #93842921
 DEMO = {"folds": [1, 2, 3], "runs": 1, "epochs": 6, "bs": 32, "spec": "mel"}
 OWN_DATA = {"folds": None, "runs": 1, "epochs": 20, "bs": 64, "spec": "mel"}
 WALKTHROUGH = {"folds": [1], "runs": 5, "epochs": 20, "bs": 64, "spec": "linear"}
@@ -48,12 +57,23 @@ def _compare(args):
 
     settings = WALKTHROUGH if args.walkthrough else OWN_DATA if args.esc50 or args.path else DEMO
     settings = {name: value if getattr(args, name) is None else getattr(args, name) for name, value in settings.items()}
-    csv, png = out / "results.csv", out / "comparison.png"
-    results = compare(path, args.norms, seed=args.seed, out=csv, **settings)
+    results = compare(path, args.norms, seed=args.seed, out=out, **settings)
 
     title = f"{path.name}, {settings['spec']} spectrogram, {settings['epochs']} epochs"
-    plot_comparison(results, title).savefig(png, dpi=150)
-    print(f"\n{title}\n\n{format_table(summarize(results))}\n\nEvery run: {csv}\nPicture:   {png}")
+    files = {"every run": out / "results.csv", "comparison": out / "comparison.png", "curves": out / "curves.png"}
+    with whole_file(files["every run"]) as part:
+        results.drop(columns=["curve", "truth", "predicted"]).to_csv(part, index=False)
+    plot_comparison(results, title).savefig(files["comparison"], dpi=150)
+    plot_curves(results).savefig(files["curves"], dpi=150)
+    print(f"\n{title}\n\n{format_table(summarize(results))}\n")
+    if args.classes:
+        print(f"Recognized, by class (%)\n\n{class_accuracies(results).round(1).to_string()}\n")
+        for norm in args.norms:
+            files[f"confusion, {norm}"] = out / f"confusion-{norm}.png"
+            plot_confusion(results, norm).savefig(files[f"confusion, {norm}"], dpi=150)
+    for name, file in files.items():
+        print(f"{name.capitalize() + ':':<20}{file}")
+    print(f"The same command with more --norms, --folds or --runs goes on from {results.attrs['file']}")
 
 
 def _norm(name):
@@ -101,7 +121,8 @@ def _add_compare(commands):
         help="unless said otherwise: linear spectrogram, fold 1, 5 runs of 20 epochs, bs 64",
     )
     sub.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same table (default: 0)")
-    _add_out(sub, "results.csv and comparison.png")
+    sub.add_argument("--classes", action="store_true", help="also show accuracy by class, and confusion matrices")
+    _add_out(sub, "results and pictures; finished runs in it are not trained again")
 
 # %% ../nbs/09_cli.ipynb #bf42e4dd
 def _stats(args):

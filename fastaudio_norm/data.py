@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'SPECS', 'SOUNDS', 'CrossValidationSplitter', 'check_folds', 'download_esc50', 'read_esc50', 'get_dls',
-           'read_clips', 'make_clips']
+           'make_clips']
 
-# %% ../nbs/04_data.ipynb #f0f96885
-import os
+# %% ../nbs/04_data.ipynb #d441c752
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +16,10 @@ import soundfile
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.external import URLs, untar_data
 from fastai.data.transforms import ColReader
-from fastaudio.core.config import AudioBlock, AudioConfig, PreprocessAudio
+from fastaudio.core.config import AudioBlock, AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
 from scipy.signal import butter, fftconvolve, firwin2, sosfilt
-from torch.nn.functional import pad
 from tqdm import tqdm
-from tqdm.contrib.concurrent import thread_map
 
 from .frontend import gammatone_spec
 from .keep import whole_file
@@ -122,7 +119,7 @@ SPECS = {  # each makes the transform from waveform to spectrogram, in dB or, wi
     "gammatone": partial(gammatone_spec, sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=512, n_filters=64),
 }
 
-# %% ../nbs/04_data.ipynb #10683360
+# %% ../nbs/04_data.ipynb #02dd204f
 def get_dls(
     df,  # table with columns `filename`, `category` and `fold`, as from `read_esc50`
     path,  # folder that has the clips in audio/
@@ -131,7 +128,7 @@ def get_dls(
     item_tfms=None,  # for each clip, an `AudioTensor` [channels, samples], such as `AudioNormalize`
     batch_tfms=None,  # for each batch, such as `AudioToSpec` and then `SpecNormalize`
     sample_rate=SAMPLE_RATE,  # Hz; clips of another rate are resampled
-    clips=None,  # `AudioTensor` by file name, where `read_clips` has read them already
+    clips=None,  # `AudioTensor` by file name, as from `cached_clips`; default: read from `path` each time
     **kwargs,  # for `DataBlock.dataloaders`
 ):
     "Loaders of waveforms, mixed down to one channel, and their categories; one fold is the validation set."
@@ -147,22 +144,6 @@ def get_dls(
         item_tfms=item_tfms,
         batch_tfms=batch_tfms,
     ).dataloaders(df, path=path, bs=bs, **kwargs)
-
-# %% ../nbs/04_data.ipynb #33097a59
-def read_clips(
-    df,  # table with the column `filename`
-    path,  # folder that has the clips in audio/
-    sample_rate=SAMPLE_RATE,  # Hz
-    seconds=None,  # longer clips are cut at the end, shorter ones filled with silence; default: their median length
-) -> dict:  # `AudioTensor` [1, samples] by file name
-    "Read, resample and mix down all clips, to one length; 2,000 clips of five seconds at 16 kHz take 640 MB."
-    prepare = PreprocessAudio(sample_rate=sample_rate)
-    files = [Path(path) / "audio" / name for name in df.filename]
-    clips = thread_map(
-        prepare, files, max_workers=os.cpu_count(), desc="Reading clips", unit="clip", delay=1, leave=False
-    )
-    length = round(seconds * sample_rate) if seconds else int(np.median([clip.nsamples for clip in clips]))
-    return {name: pad(clip[:, :length], (0, max(0, length - clip.nsamples))) for name, clip in zip(df.filename, clips)}
 
 # %% ../nbs/04_data.ipynb #6a2ac000
 def _tone(rng, t, f0, partials=((1, 1.0),), sweep=0.0, vibrato=0.0):

@@ -13,7 +13,8 @@ from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
 
 from fastaudio_norm.callback import StatsCallback
-from fastaudio_norm.data import get_dls, read_clips
+from fastaudio_norm.clips import cached_clips
+from fastaudio_norm.data import get_dls
 from fastaudio_norm.learner import spec_learner
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import SpecNormalize
@@ -22,7 +23,7 @@ from fastaudio_norm.transforms import SpecNormalize
 @pytest.fixture
 def dls(df, made_up):
     to_spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32, n_fft=1024, hop_length=512))
-    clips = read_clips(df, made_up)
+    clips = cached_clips(df, made_up)
     return lambda *tfms: get_dls(
         df, made_up, bs=16, batch_tfms=[to_spec, *tfms], clips=clips, num_workers=0, drop_last=False
     )

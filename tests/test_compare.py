@@ -1,23 +1,23 @@
-"""The comparison, its table and picture, and the command line over it."""
+"""The comparison, resumed and killed, and the command line over it."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from fastaudio_norm.cli import main
-from fastaudio_norm.compare import compare, format_table, plot_comparison, summarize
-from fastaudio_norm.data import SPECS, read_clips
+from fastaudio_norm.clips import cached_clips
+from fastaudio_norm.compare import compare
+from fastaudio_norm.data import SPECS, read_esc50
+from fastaudio_norm.learner import train_run
 from fastaudio_norm.norms import make_norm
-
-
-@pytest.fixture
-def results():
-    rows = [
-        (norm, fold, 0, a)
-        for norm, accuracies in {"none": (0.5, 0.7), "wave": (0.7, 0.8)}.items()
-        for fold, a in enumerate(accuracies, 1)
-    ]
-    return pd.DataFrame(rows, columns=["norm", "fold", "run", "accuracy"])
 
 
 @pytest.mark.parametrize("name", ["", "wav", "none+wave", "wave+wave", "global+channel", "wave+"])
@@ -39,40 +39,88 @@ def test_norms_are_what_they_are_called():
 
 def test_the_walkthroughs_spectrogram(esc10):
     df = pd.DataFrame({"filename": ["1-100032-A-0.ogg"]})
-    [clip] = read_clips(df, esc10, seconds=5).values()
+    [clip] = cached_clips(df, esc10, seconds=5).values()
     assert SPECS["linear"]()(clip).shape == (1, 201, 401)
 
 
-def test_table(results):
-    table = summarize(results)
-    assert table.loc["none"].round(6).tolist() == [2, 60, 14.142136, 0]
-    assert table.loc["wave", ["accuracy", "vs none"]].round(6).tolist() == [75, 15]
-    assert format_table(table).splitlines()[2].split() == ["wave", "2", "75.0", "±", "7.1", "%", "+15.0"]
-    single = format_table(summarize(results[(results.fold == 1) & (results.norm == "wave")]))
-    assert "±" not in single and "vs none" not in single and "70.0 %" in single
+SETTING = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "epochs": 1, "bs": 16}
 
 
-def test_picture_has_every_run(results):
-    ax = plot_comparison(results, "title").axes[0]
-    drawn = {(round(x), label.get_label()) for label in ax.collections for x, _ in label.get_offsets()}
-    assert drawn == {(50, "fold 1"), (70, "fold 2"), (70, "fold 1"), (80, "fold 2")}
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["none", "wave"]
-    assert {t.get_text() for t in ax.texts} == {"60.0", "75.0"}
-    plt.close("all")
-
-
-def test_same_seed_same_results_and_every_run_is_kept(made_up, tmp_path):
-    setting = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "epochs": 1, "bs": 16}
-    first = compare(made_up, **setting, out=tmp_path / "results.csv")
-    pd.testing.assert_frame_equal(first, compare(made_up, **setting))
-    pd.testing.assert_frame_equal(first, pd.read_csv(tmp_path / "results.csv"))
-    assert not first.equals(compare(made_up, **setting, seed=1))
+def test_same_seed_same_results(made_up):
+    first = compare(made_up, **SETTING)
+    pd.testing.assert_frame_equal(first, compare(made_up, **SETTING))
+    assert not first.equals(compare(made_up, **SETTING, seed=1))
     assert list(zip(first.norm, first.fold)) == [("none", 2), ("wave+global", 2), ("none", 3), ("wave+global", 3)]
-    assert first.accuracy.between(0, 1).all()
+    assert first.accuracy.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
+    for _, row in first.iterrows():
+        assert np.mean(np.equal(row.truth, row.predicted)) == pytest.approx(row.accuracy)
+        assert len(row.truth) == 10 and row.curve[-1][1:] == [row.valid_loss, row.accuracy]
+
+
+def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
+    whole = compare(made_up, **SETTING)
+    part = compare(made_up, **{**SETTING, "folds": [3]}, out=tmp_path)
+    trained = []
+
+    def counted(*args, **kwargs):
+        trained.append(kwargs["seed"])
+        return train_run(*args, **kwargs)
+
+    monkeypatch.setattr("fastaudio_norm.compare.train_run", counted)
+    both = compare(made_up, **SETTING, out=tmp_path)
+    assert len(trained) == 2 and both.attrs["file"] == part.attrs["file"]
+    pd.testing.assert_frame_equal(both, whole)
+    compare(made_up, **SETTING, out=tmp_path)
+    assert len(trained) == 2
+    others = [{"epochs": 2}, {"bs": 8}, {"seed": 1}, {"spec": "linear"}, {"seconds": 0.25}]
+    monkeypatch.setattr("fastaudio_norm.compare._train_all", lambda results, *args: None)
+    files = {compare(made_up, **{**SETTING, **other}, out=tmp_path).attrs["file"] for other in others}
+    assert len(files | {both.attrs["file"]}) == 1 + len(others)
+
+
+def test_a_killed_comparison_goes_on_where_it_was(made_up, tmp_path):
+    "What is kept in the end is what an undisturbed run keeps."
+    command = [
+        sys.executable, "-c", "import fastaudio_norm.cli as cli; cli.main()", "compare", "--path", str(made_up),
+        *"--norms none global --folds 1 --runs 2 --epochs 1 --bs 16 --out".split(),
+    ]  # fmt: skip
+    setting = {"norms": ["none", "global"], "folds": [1], "runs": 2, "epochs": 1, "bs": 16}
+    undisturbed = compare(made_up, **setting, out=tmp_path / "undisturbed")
+    results = tmp_path / "killed" / Path(undisturbed.attrs["file"]).name
+
+    def lines():
+        return results.read_bytes().count(b"\n") if results.exists() else 0
+
+    process = subprocess.Popen([*command, tmp_path / "killed"], stderr=subprocess.DEVNULL)
+    while lines() < 3 and process.poll() is None:  # the header and two of four runs
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert 3 <= lines() < 5
+    with open(results, "ab") as file:
+        file.write(b'{"norm": "none", "fo')  # as if killed in the middle of a line
+    finished = compare(made_up, **setting, out=tmp_path / "killed")
+    pd.testing.assert_frame_equal(finished, undisturbed)
+    assert results.read_bytes() == Path(undisturbed.attrs["file"]).read_bytes()
+
+
+def test_statistics_come_from_the_folds_training_split_only(made_up, tmp_path):
+    "Every clip that validates is replaced, by noise; the losses in training stay the same."
+    changed = Path(shutil.copytree(made_up, tmp_path / "changed"))
+    df = read_esc50(made_up)
+    for name in df.filename[df.fold == 2]:
+        samples, sr = soundfile.read(changed / "audio" / name)
+        soundfile.write(changed / "audio" / name, np.random.default_rng(0).uniform(-1, 1, len(samples)), sr)
+    for norm in ("global", "channel-robust"):
+        before, after = (compare(path, [norm], folds=[2], epochs=2, bs=16) for path in (made_up, changed))
+        losses = [[epoch[0] for epoch in results.curve[0]] for results in (before, after)]
+        assert losses[0] == losses[1] and before.valid_loss[0] != after.valid_loss[0]
+        again = compare(changed, [norm], folds=[3], epochs=2, bs=16)
+        assert [epoch[0] for epoch in again.curve[0]] != losses[0]
 
 
 def test_wrong_settings_are_found_before_any_work(made_up, monkeypatch):
-    monkeypatch.setattr("fastaudio_norm.compare.read_clips", lambda *args: pytest.fail("read the clips"))
+    monkeypatch.setattr("fastaudio_norm.compare.cached_clips", lambda *args: pytest.fail("read the clips"))
     for setting, message in [({"folds": [6]}, "No fold 6"), ({"spec": "cqt"}, "cqt"), ({"norms": ["loud"]}, "loud")]:
         with pytest.raises(ValueError, match=message):
             compare(made_up, **setting)
@@ -94,10 +142,14 @@ def test_compare_command(made_up, tmp_path, capsys):
     main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split()])
     rows = pd.read_csv(tmp_path / "results.csv")
     assert rows.norm.tolist() == ["none", "channel"] and set(rows.fold) == {4} and set(rows.seed) == {3}
-    assert plt.imread(tmp_path / "comparison.png").std() > 0
     printed = capsys.readouterr()
     assert "vs none" in printed.out and "results.csv" in printed.out and "linear spectrogram" in printed.out
     assert "accuracy" in printed.err  # each run as it ends
+    main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split(), "--classes"])
+    printed = capsys.readouterr()
+    assert "2 of 2 runs are in" in printed.err and "whistle" in printed.out
+    for name in ("comparison", "curves", "confusion-none", "confusion-channel"):
+        assert plt.imread(tmp_path / f"{name}.png").std() > 0 and f"{name}.png" in printed.out
 
 
 @pytest.mark.parametrize(

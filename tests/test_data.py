@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import torch
 from fastai.data.external import URLs
-from fastaudio.core.signal import AudioTensor
 
 from fastaudio_norm.data import (
     SOUNDS,
@@ -18,7 +16,6 @@ from fastaudio_norm.data import (
     download_esc50,
     get_dls,
     make_clips,
-    read_clips,
     read_esc50,
 )
 
@@ -103,33 +100,6 @@ def test_broken_layouts_are_named(tmp_path):
         table.write_text(text)
         with pytest.raises(error, match=message):
             read_esc50(tmp_path)
-
-
-def test_clips_come_in_one_length(tmp_path):
-    for sub in ("audio", "meta"):
-        (tmp_path / sub).mkdir()
-    for name, samples in {"a": np.ones((8000, 2)), "b": np.ones(16000), "c": np.ones(30000)}.items():
-        soundfile.write(tmp_path / "audio" / f"{name}.wav", samples * 0.5, 16000)
-    df = pd.DataFrame({"filename": ["a.wav", "b.wav", "c.wav"], "fold": [1, 2, 2], "category": list("xyx")})
-    clips = read_clips(df, tmp_path)
-    assert all(type(c) is AudioTensor and c.shape == (1, 16000) and c.sr == 16000 for c in clips.values())
-    assert clips["a.wav"][0, :8000].eq(0.5).all() and clips["a.wav"][0, 8000:].eq(0).all()
-    assert {c.nsamples for c in read_clips(df, tmp_path, sample_rate=8000, seconds=0.25).values()} == {2000}
-    (tmp_path / "audio" / "b.wav").write_text("no sound")
-    with pytest.raises(ValueError, match="b.wav"):
-        read_clips(df, tmp_path)
-
-
-def test_clips_in_memory_are_not_changed_by_transforms(df, made_up):
-    clips = read_clips(df, made_up)
-    before = {name: clip.clone() for name, clip in clips.items()}
-
-    def silence(x: AudioTensor):
-        return x.zero_()
-
-    x, _ = get_dls(df, made_up, bs=5, item_tfms=[silence], clips=clips, num_workers=0).one_batch()
-    assert x.abs().max() == 0
-    assert all(torch.equal(clip, before[name]) for name, clip in clips.items())
 
 
 def test_esc50_is_downloaded_into_fastais_data_folder(tmp_path, made_up, monkeypatch):

@@ -13,7 +13,8 @@ from scipy.signal import firwin2
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from fastaudio_norm.adaptive import PCEN, RelaxedFreqNormalize
-from fastaudio_norm.data import SPECS, read_clips, read_esc50
+from fastaudio_norm.clips import cached_clips
+from fastaudio_norm.data import SPECS, read_esc50
 from fastaudio_norm.known import whisper_stats
 from fastaudio_norm.norms import SPEC_NORMS, WAVE_NORMS
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
@@ -41,7 +42,7 @@ def plain(x):
 def recorded(esc10):
     "Two clips of each class of ESC-10, by file name."
     df = read_esc50(esc10)
-    return read_clips(df.groupby("category").head(2), esc10)
+    return cached_clips(df.groupby("category").head(2), esc10)
 
 
 def specs_of(clips, to_db=True):

@@ -11,14 +11,15 @@ from fastaudio.core.spectrogram import AudioToSpec
 from torch import nn
 from torchvision.models import resnet18
 
-from fastaudio_norm.data import get_dls, read_clips
-from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops, train_runs
+from fastaudio_norm.clips import cached_clips
+from fastaudio_norm.data import get_dls
+from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops, train_run
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
 
 
 @pytest.fixture
 def make_dls(df, made_up):
-    clips = read_clips(df, made_up)
+    clips = cached_clips(df, made_up)
 
     def make(*batch_tfms, item_tfms=(), to_spec=True):
         spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32, n_fft=1024, hop_length=512))
@@ -66,7 +67,8 @@ def test_runs_are_reproducible_and_paired(make_dls):
     for tfms in ([], [SpecNormalize()], []):
         dls = make_dls(*tfms, item_tfms=[AudioNormalize] if tfms else [])
         torch.rand(3)
-        for learn in train_runs(dls, num_runs=2, epochs=1, seed=5, lr=0):
+        for seed in (5, 6):
+            learn = train_run(dls, epochs=1, seed=seed, lr=0)
             starts.append(first_weights(learn))
             orders.append(dls.train.rng.getstate())
             losses.append(learn.recorder.values[-1][0])
@@ -79,6 +81,6 @@ def test_runs_are_reproducible_and_paired(make_dls):
 def test_train_loops_prints_and_returns_the_mean(make_dls, capsys):
     dls = make_dls(SpecNormalize())
     mean = train_loops(dls, "global", num_runs=2, epochs=1)
-    runs = [learn.recorder.values[-1][-1] for learn in train_runs(dls, 2, 1)]
+    runs = [train_run(dls, epochs=1, seed=seed).recorder.values[-1][-1] for seed in (0, 1)]
     assert mean == pytest.approx(sum(runs) / 2)
     assert re.search(rf"global: mean accuracy {mean:.4f} .* 2 runs of 1 epochs", capsys.readouterr().out)

@@ -8,7 +8,8 @@ from fastaudio.core.signal import AudioTensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastaudio_norm.data import SPECS, read_clips, read_esc50
+from fastaudio_norm.clips import cached_clips
+from fastaudio_norm.data import SPECS, read_esc50
 from fastaudio_norm.sliding import ShortTimeNormalize, SlidingNormalize, sliding_normalize
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
 
@@ -43,7 +44,7 @@ def test_it_is_torchaudios(frames, window, min_window, center, norm_vars, level,
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("norm_vars", [True, False])
 def test_it_is_torchaudios_on_recorded_sound(esc10, center, norm_vars):
-    clips = read_clips(read_esc50(esc10).iloc[:24], esc10)
+    clips = cached_clips(read_esc50(esc10).iloc[:24], esc10)
     spec = torch.stack([SPECS["linear"]()(clip).as_subclass(torch.Tensor) for clip in clips.values()])
     expected = torchaudios(spec, 100, center, 30, norm_vars)
     found = sliding_normalize(spec, 100, center, 30, norm_vars).double()

@@ -20,7 +20,8 @@ from fastaudio.core.spectrogram import AudioSpectrogram, AudioToSpec
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from fastaudio_norm.callback import StatsCallback
-from fastaudio_norm.data import get_dls, read_clips, read_esc50
+from fastaudio_norm.clips import cached_clips
+from fastaudio_norm.data import get_dls, read_esc50
 from fastaudio_norm.learner import spec_learner
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize, record
@@ -492,7 +493,7 @@ class _Skip(Callback):
 def test_fitted_on_esc10(esc10, axes):
     "SpecNormalize and StatsCallback, for any batch size, against float64 over all training frames."
     df = read_esc50(esc10)
-    clips = read_clips(df, esc10)
+    clips = cached_clips(df, esc10)
     to_spec = to_mel(64)
     frames = torch.cat(
         [to_spec(clips[name].clone())[0].as_subclass(torch.Tensor) for name in df.filename[df.fold != 1]], 1
