@@ -71,6 +71,15 @@ def test_what_has_no_variance_becomes_zeros(center):
         assert out.dtype == given_x.dtype
 
 
+def test_rounding_is_no_variance():
+    "Values that differ by the last bit of float32 are as good as constant, here as in SpecNormalize."
+    x = torch.full((1, 1, 1, 200), -100.0)
+    x[..., ::3] = torch.nextafter(torch.tensor(-100.0), torch.tensor(0.0))
+    for given_x in (x, x.clone().requires_grad_()):
+        assert SlidingNormalize(50)(TensorImageBase(given_x)).abs().max() < 1e-4
+    assert SpecNormalize(axes=(3,))(TensorImageBase(x)).abs().max() < 1e-4
+
+
 def test_a_loud_stretch_leaves_no_trace_once_it_is_gone():
     x = torch.randn(1, 1, 1, 400)
     bumped = x.clone()
