@@ -40,7 +40,8 @@ def test_star_imports_keep_fastais_own():
     documented = {
         "AudioNormalize", "SpecNormalize", "StatsRecorder", "StatsCallback", "CrossValidationSplitter", "get_dls",
         "make_xresnet_grayscale", "train_loops", "spec_learner", "SlidingNormalize", "ShortTimeNormalize", "PCEN",
-        "RelaxedFreqNormalize", "show_normalizations", "ActiveCrop", "SpecAugment", "gammatone_spec", "cached_clips", "AudioBlock", "AudioToSpec", "AudioConfig",
+        "RelaxedFreqNormalize", "show_normalizations", "ActiveCrop", "SpecAugment", "gammatone_spec", "cached_clips",
+        "AudioBlock", "AudioToSpec", "AudioConfig",
     }  # fmt: skip
     assert documented <= set(public.__all__)
 
