@@ -32,11 +32,12 @@ def small_learner(dls, path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_acts_in_a_loader_is_shown_and_exported(name, df, made_up, tmp_path):
+    df = df.groupby("fold").head(4)
     plain_spec = SPECS["mel"](to_db="pcen" not in name)
-    plain = get_dls(df, made_up, bs=8, batch_tfms=[plain_spec], num_workers=0)
+    plain = get_dls(df, made_up, bs=4, batch_tfms=[plain_spec], num_workers=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        dls = get_dls(df, made_up, 1, 8, *make_norm(name), num_workers=0)
+        dls = get_dls(df, made_up, 1, 4, *make_norm(name), num_workers=0)
         x = dls.valid.one_batch()[0]
     before = plain.valid.one_batch()[0]
     assert x.shape == before.shape and type(x) is type(before) and x.isfinite().all()
