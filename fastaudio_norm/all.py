@@ -38,11 +38,12 @@ from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.clips import cached_clips
 from fastaudio_norm.compare import compare
 from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls, make_clips, read_esc50
-from fastaudio_norm.frontend import ActiveCrop, SpecAugment, gammatone_spec
+from fastaudio_norm.frontend import ActiveCrop, RandomSpeed, SpecAugment, gammatone_spec
 from fastaudio_norm.known import ast_stats, beats_stats, passt_stats, whisper_stats
 from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
 from fastaudio_norm.measure import measure, plot_stats, stats_table
 from fastaudio_norm.norms import show_normalizations
+from fastaudio_norm.recipe import RECIPES, Recipe
 from fastaudio_norm.report import class_accuracies, plot_comparison, plot_confusion, plot_curves, summarize
 from fastaudio_norm.sliding import ShortTimeNormalize, SlidingNormalize
 from fastaudio_norm.stats import StatsRecorder

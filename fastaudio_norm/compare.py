@@ -5,42 +5,44 @@
 # %% auto #0
 __all__ = ['NORMS', 'compare']
 
-# %% ../nbs/06_compare.ipynb #32e5ac76
+# %% ../nbs/06_compare.ipynb #fd08c9a1
 import math
+import os
 import sys
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import groupby, product
 from tempfile import TemporaryDirectory
 
 import pandas as pd
+import torch
 from fastai.torch_core import default_device
 from tqdm import tqdm
 
 from .clips import cached_clips
 from .data import SAMPLE_RATE, check_folds, get_dls, read_esc50
-from .learner import train_run
-from .norms import make_norm
+from .learner import make_network, train_run
+from .recipe import Recipe, make_tfms
 from .results import Results
 
-# %% ../nbs/06_compare.ipynb #0d748714
+# %% ../nbs/06_compare.ipynb #71381cdf
 NORMS = ("none", "wave+global", "wave+channel")  # what is compared unless said otherwise
-_LR = 3e-3
-
 
 def compare(
     path,  # folder in ESC-50's layout: audio/ and meta/esc50.csv
     norms=NORMS,  # short names, see `make_norm`
     folds=None,  # validation folds; default: all that the table has
     runs=1,  # networks to train for each normalization and fold
-    epochs=20,  # epochs to train each
+    recipe=Recipe(),  # noqa: B008  how to train: epochs, spectrogram and more
+    arch="xresnet18",  # network, see `make_network`
     bs=64,  # clips in a batch
-    seed=0,  # the same seed gives the same results
-    spec="mel",  # "mel", "linear" or "gammatone", see `fastaudio_norm.data.SPECS`
+    seed=0,  # the same seed gives the same results, on a GPU nearly
+    deterministic=False,  # whether exactly, to the last bit, on a GPU too, where that is slower
     out=None,  # folder to keep the runs in, and to find those in that are finished; default: they are not kept
     seconds=None,  # length that all clips are brought to; default: their median
     cache=None,  # folder of cached clips, see `cached_clips`
 ) -> pd.DataFrame:  # a row for each run, see below; its `attrs` say more
-    """Train and validate a fresh single-channel xResNet18 for each normalization, fold and run.
+    """Train and validate a fresh network for each normalization, fold and run.
 
     Columns: norm, fold, run, seed, epochs, accuracy and valid_loss of the last epoch; `curve`, training loss, validation
     loss and accuracy of each epoch; `truth` and `predicted`, indices of classes for each validation clip. In `attrs`: `file`,
@@ -51,20 +53,33 @@ def compare(
     folds = sorted(df.fold.unique().tolist()) if folds is None else list(folds)
     check_folds(df, folds)
     for norm in norms:
-        make_norm(norm, spec)
+        make_tfms(norm, recipe)
+    make_network(arch, 2)
     clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache)
     classes = sorted(df.category.unique().tolist())
     settings = {
         "clips": clips.path.stem, "table": df[["filename", "fold", "category"]].values.tolist(), "classes": classes,
-        "spec": spec, "epochs": epochs, "bs": bs, "lr": _LR, "seed": seed, "device": default_device().type,
+        "recipe": recipe._asdict(), "arch": arch, "bs": bs, "seed": seed, "deterministic": deterministic,
+        "device": default_device().type,
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},
     }  # fmt: skip
     with TemporaryDirectory() as nowhere, Results(nowhere if out is None else out, settings) as results:
-        _train_all(results, df, path, clips, list(product(folds, norms, range(runs))))
+        with _deterministic(deterministic):
+            _train_all(results, df, path, clips, recipe, list(product(folds, norms, range(runs))))
         frame = pd.DataFrame(_in_order(results.rows, folds, norms, runs))
     of_valid = df.fold.isin(folds).mean() / len(folds)  # share of all clips that a fold has
     frame.attrs = {"file": str(results.path), "classes": classes, "valid_per_train": of_valid / (1 - of_valid)}
     return frame
+
+
+@contextmanager
+def _deterministic(wanted):
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or matrix products on a GPU are refused
+    torch.use_deterministic_algorithms(wanted or before)
+    yield
+    torch.use_deterministic_algorithms(before)
 
 
 def _in_order(rows, folds, norms, runs):
@@ -72,21 +87,20 @@ def _in_order(rows, folds, norms, runs):
     return [known[key] for key in product(folds, norms, range(runs)) if key in known]
 
 
-def _train_all(results, df, path, clips, wanted):
+def _train_all(results, df, path, clips, recipe, wanted):
     settings = results.settings
     known = {(row["fold"], row["norm"], row["run"]) for row in results.rows}
     missing = [key for key in wanted if key not in known]
     if len(missing) < len(wanted):
         tqdm.write(f"{len(wanted) - len(missing)} of {len(wanted)} runs are in {results.path}", file=sys.stderr)
-    with tqdm(total=len(missing) * settings["epochs"], unit="epoch", file=sys.stderr) as bar:
+    with tqdm(total=len(missing) * recipe.epochs, unit="epoch", file=sys.stderr) as bar:
         for (fold, norm), of_loaders in groupby(missing, key=lambda key: key[:2]):
             bar.set_description(f"fold {fold}, {norm}")
             bs = min(settings["bs"], int((df.fold != fold).sum()))
-            tfms = make_norm(norm, settings["spec"])
-            dls = get_dls(df, path, fold, bs, *tfms, SAMPLE_RATE, clips, num_workers=0)
+            dls = get_dls(df, path, fold, bs, *make_tfms(norm, recipe), SAMPLE_RATE, clips, num_workers=0)
             for _, _, run in of_loaders:
                 seed = settings["seed"] + run
-                learn = train_run(dls, settings["epochs"], seed=seed, lr=_LR, each_epoch=lambda _: bar.update())
+                learn = train_run(dls, recipe, settings["arch"], seed=seed, each_epoch=lambda _: bar.update())
                 results.add({"norm": norm, "fold": fold, "run": run, "seed": seed, **_outcome(learn)})
                 accuracy = results.rows[-1]["accuracy"]
                 bar.write(f"fold {fold}  {norm:<16} run {run + 1}  accuracy {accuracy:6.1%}", file=sys.stderr)

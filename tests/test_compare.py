@@ -18,6 +18,7 @@ from fastaudio_norm.compare import compare
 from fastaudio_norm.data import SPECS, read_esc50
 from fastaudio_norm.learner import train_run
 from fastaudio_norm.norms import make_norm
+from fastaudio_norm.recipe import RECIPES, Recipe, without
 
 
 @pytest.mark.parametrize("name", ["", "wav", "none+wave", "wave+wave", "global+channel", "wave+"])
@@ -43,13 +44,14 @@ def test_the_walkthroughs_spectrogram(esc10):
     assert SPECS["linear"]()(clip).shape == (1, 201, 401)
 
 
-SETTING = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "epochs": 1, "bs": 16}
+SHORT = Recipe(epochs=1)
+SETTING = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "recipe": SHORT, "bs": 16}
 
 
 def test_same_seed_same_results(made_up):
     first = compare(made_up, **SETTING)
     pd.testing.assert_frame_equal(first, compare(made_up, **SETTING))
-    other = compare(made_up, ["none"], [2], epochs=1, bs=16, seed=1)
+    other = compare(made_up, ["none"], [2], recipe=SHORT, bs=16, seed=1)
     assert other.valid_loss[0] != first.valid_loss[0]
     assert list(zip(first.norm, first.fold)) == [("none", 2), ("wave+global", 2), ("none", 3), ("wave+global", 3)]
     assert first.accuracy.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
@@ -59,7 +61,7 @@ def test_same_seed_same_results(made_up):
 
 
 def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
-    setting = {"norms": ["none", "global"], "folds": [2], "epochs": 1, "bs": 16}
+    setting = {"norms": ["none", "global"], "folds": [2], "recipe": SHORT, "bs": 16}
     whole = compare(made_up, **setting)
     part = compare(made_up, **{**setting, "norms": ["global"]}, out=tmp_path)
     trained = []
@@ -74,7 +76,9 @@ def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(both, whole)
     compare(made_up, **setting, out=tmp_path)
     assert len(trained) == 1
-    others = [{"epochs": 2}, {"bs": 8}, {"seed": 1}, {"spec": "linear"}, {"seconds": 0.25}]
+    others = [{"bs": 8}, {"seed": 1}, {"arch": "resnet18"}, {"deterministic": True}, {"seconds": 0.25}]
+    others += [{"recipe": SHORT._replace(**{name: value})} for name, value in RECIPES["strong"]._asdict().items()]
+    others = [other for other in others if other != {"recipe": SHORT}]
     monkeypatch.setattr("fastaudio_norm.compare._train_all", lambda results, *args: None)
     files = {compare(made_up, **{**setting, **other}, out=tmp_path).attrs["file"] for other in others}
     assert len(files | {both.attrs["file"]}) == 1 + len(others)
@@ -86,7 +90,7 @@ def test_a_killed_comparison_goes_on_where_it_was(made_up, tmp_path):
         sys.executable, "-c", "import fastaudio_norm.cli as cli; cli.main()", "compare", "--path", str(made_up),
         *"--norms none global --folds 1 --runs 2 --epochs 1 --bs 16 --out".split(),
     ]  # fmt: skip
-    setting = {"norms": ["none", "global"], "folds": [1], "runs": 2, "epochs": 1, "bs": 16}
+    setting = {"norms": ["none", "global"], "folds": [1], "runs": 2, "recipe": SHORT, "bs": 16}
     undisturbed = compare(made_up, **setting, out=tmp_path / "undisturbed")
     results = tmp_path / "killed" / Path(undisturbed.attrs["file"]).name
 
@@ -114,18 +118,19 @@ def test_statistics_come_from_the_folds_training_split_only(made_up, tmp_path):
         samples, sr = soundfile.read(changed / "audio" / name)
         soundfile.write(changed / "audio" / name, np.random.default_rng(0).uniform(-1, 1, len(samples)), sr)
     for norm in ("global", "channel-robust"):
-        before, after = (compare(path, [norm], folds=[2], epochs=1, bs=16) for path in (made_up, changed))
+        before, after = (compare(path, [norm], folds=[2], recipe=SHORT, bs=16) for path in (made_up, changed))
         losses = [[epoch[0] for epoch in results.curve[0]] for results in (before, after)]
         assert losses[0] == losses[1] and before.valid_loss[0] != after.valid_loss[0]
-        again = compare(changed, [norm], folds=[3], epochs=1, bs=16)
+        again = compare(changed, [norm], folds=[3], recipe=SHORT, bs=16)
         assert [epoch[0] for epoch in again.curve[0]] != losses[0]
 
 
 def test_wrong_settings_are_found_before_any_work(made_up, monkeypatch):
     monkeypatch.setattr("fastaudio_norm.compare.cached_clips", lambda *args: pytest.fail("read the clips"))
-    for setting, message in [({"folds": [6]}, "No fold 6"), ({"spec": "cqt"}, "cqt"), ({"norms": ["loud"]}, "loud")]:
+    unknown = {"folds": [6], "recipe": Recipe(spec="cqt"), "norms": ["loud"], "arch": "lenet"}
+    for (name, value), message in zip(unknown.items(), ["No fold 6", "'cqt'", "'loud'", "No network 'lenet'"]):
         with pytest.raises(ValueError, match=message):
-            compare(made_up, **setting)
+            compare(made_up, **{name: value})
 
 
 # ---- the command line
@@ -157,10 +162,20 @@ def test_compare_command(made_up, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, given",
     [
-        ("", {"folds": [1, 2, 3], "runs": 1, "epochs": 6, "bs": 32, "spec": "mel"}),
-        ("--path x", {"folds": None, "runs": 1, "epochs": 20, "bs": 64, "spec": "mel"}),
-        ("--path x --walkthrough", {"folds": [1], "runs": 5, "epochs": 20, "bs": 64, "spec": "linear"}),
-        ("--esc50 --walkthrough --runs 2", {"folds": [1], "runs": 2, "epochs": 20, "bs": 64, "spec": "linear"}),
+        ("", {"folds": [1, 2, 3], "runs": 1, "bs": 32, "recipe": Recipe(epochs=6)}),
+        ("--path x", {"folds": None, "runs": 1, "bs": 64, "recipe": Recipe()}),
+        ("--path x --walkthrough", {"folds": [1], "runs": 5, "bs": 64, "recipe": Recipe(spec="linear")}),
+        ("--esc50 --walkthrough --runs 2", {"folds": [1], "runs": 2, "bs": 64, "recipe": Recipe(spec="linear")}),
+        ("--path x --recipe strong --epochs 5", {"bs": 64, "recipe": RECIPES["strong"]._replace(epochs=5)}),
+        (
+            "--path x --recipe strong --without mixup crop --deltas --arch resnet18 --deterministic --cache y",
+            {
+                "recipe": without(RECIPES["strong"], ["mixup", "crop"])._replace(deltas=True),
+                "arch": "resnet18",
+                "deterministic": True,
+                "cache": "y",
+            },
+        ),
     ],
 )
 def test_defaults_fit_the_data(arguments, given, tmp_path, monkeypatch, results):
@@ -179,6 +194,8 @@ def test_defaults_fit_the_data(arguments, given, tmp_path, monkeypatch, results)
         (["--path", "no/such/folder"], "ESC-50's layout"),
         (["--norms", "loud"], "Unknown normalization 'loud'"),
         (["--epochs", "0"], "1 or more"),
+        (["--without", "mixup"], "no 'mixup' to leave out"),
+        (["--recipe", "strong", "--without", "mixups"], "no 'mixups' to leave out; it has spec"),
         (["--path", "x", "--esc50"], "not allowed with"),
     ],
 )

@@ -10,7 +10,14 @@ from fastai.torch_core import TensorImageBase, TensorMask
 from fastaudio.core.signal import AudioTensor
 
 from fastaudio_norm.data import SPECS, get_dls
-from fastaudio_norm.frontend import ActiveCrop, SpecAugment, gammatone_fbanks, gammatone_frequencies, gammatone_spec
+from fastaudio_norm.frontend import (
+    ActiveCrop,
+    RandomSpeed,
+    SpecAugment,
+    gammatone_fbanks,
+    gammatone_frequencies,
+    gammatone_spec,
+)
 from fastaudio_norm.measure import bin_frequencies
 from fastaudio_norm.transforms import SpecNormalize, spec_settings
 
@@ -46,6 +53,29 @@ def test_validation_takes_the_loudest_stretch():
     click = AudioTensor(torch.zeros(1, SR), sr=SR)
     click[0, 5000] = 1.0  # no stretch is loud enough, so the loudest is taken in training, too
     assert ActiveCrop(0.5, threshold=-10)(click, split_idx=0).abs().max() == 1
+
+
+def test_whole_clips_in_validation():
+    clip, crop = barks([1.0]), ActiveCrop(2, in_valid=False)
+    assert crop(clip, split_idx=0).shape == (1, 2 * SR) and torch.equal(crop(clip, split_idx=1), clip)
+    assert crop(clip[:, :SR], split_idx=1).shape == (1, 2 * SR)  # but none that is shorter
+
+
+def test_speed_changes_pitch_and_length_in_training_only():
+    t = torch.arange(2 * SR) / SR
+    clip = AudioTensor(torch.sin(2 * torch.pi * 1000 * t).repeat(2, 1), sr=SR)
+    seen = set()
+    for _ in range(60):
+        out = RandomSpeed((0.8, 1.0, 1.25))(clip, split_idx=0)
+        factor = clip.shape[1] / out.shape[1]
+        expected = torch.sin(2 * torch.pi * 1000 * factor * torch.arange(out.shape[1]) / SR)
+        assert (out - expected)[:, 200:-200].abs().max() < 0.02 and out.sr == SR and type(out) is AudioTensor
+        seen.add(round(factor, 2))
+    assert seen == {0.8, 1.0, 1.25}
+    assert torch.equal(RandomSpeed((0.8,))(clip, split_idx=1), clip)
+    for wrong in ((), (1.0, 0.0)):
+        with pytest.raises(ValueError, match="factors above 0"):
+            RandomSpeed(wrong)
 
 
 def test_crops_of_short_silent_and_stereo_clips():

@@ -8,12 +8,22 @@ from fastai.vision.models.xresnet import xresnet18
 from fastaudio.augment.spectrogram import DeltaGPU
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torchvision.models import resnet18
 
 from fastaudio_norm.clips import cached_clips
 from fastaudio_norm.data import get_dls
-from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops, train_run
+from fastaudio_norm.learner import (
+    WindowAverage,
+    make_network,
+    make_xresnet_grayscale,
+    spec_learner,
+    train_loops,
+    train_run,
+)
+from fastaudio_norm.recipe import Recipe
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
 
 
@@ -57,6 +67,58 @@ def test_spec_learner_fits_its_loaders(make_dls):
         spec_learner(make_dls(to_spec=False))
 
 
+@pytest.mark.parametrize("arch", ["xresnet34", "resnet18", "efficientnet_b0", "googlenet", "resnet10t"])
+def test_networks_by_name(arch, make_dls):
+    "Of fastai, torchvision and timm."
+    if arch == "resnet10t":
+        pytest.importorskip("timm", reason="timm is not installed")
+    learn = spec_learner(make_dls(), arch)
+    model, x = learn.model, learn.dls.one_batch()[0]
+    assert next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels == 1
+    assert model.training and model(x).shape == (10, 10)
+
+
+def test_networks_that_take_no_spectrograms(make_dls):
+    with pytest.raises(ValueError, match="No network 'resnet19'"):
+        make_network("resnet19", 10)
+    with pytest.raises(ValueError, match=r"VisionTransformer does not take spectrograms \[1, 32, \d+\]: Wrong image"):
+        spec_learner(make_dls(), "vit_b_32")
+
+
+@settings(max_examples=30, deadline=None)
+@given(frames=st.integers(1, 40), window=st.integers(1, 20))
+def test_windows_cover_the_clip_and_their_probabilities_are_averaged(frames, window):
+    seen = []
+
+    class Model(nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return torch.stack([x.mean((1, 2, 3)), -x.amax((1, 2, 3))], 1)
+
+    x = torch.arange(2.0 * frames).view(2, 1, 1, frames)
+    model = WindowAverage(Model(), window)
+    torch.testing.assert_close(model.train()(x), Model()(x))
+    seen.clear()
+    out = model.eval()(x)
+    [windows] = seen
+    windows = windows.unflatten(0, (-1, 2))
+    assert windows.shape[-1] == min(frames, window) and set(windows.flatten().tolist()) == set(x.flatten().tolist())
+    starts = windows[:, 0, 0, 0, 0]
+    assert (starts.diff() <= max(1, window / 2 + 1)).all()
+    expected = torch.stack([Model()(w).softmax(1) for w in windows]).mean(0)
+    torch.testing.assert_close(out.softmax(1), expected)
+
+
+def test_mixup_and_windows_follow_the_recipe(make_dls):
+    dls = make_dls()
+    frames = dls.one_batch()[0].shape[-1]
+    plain = train_run(dls, Recipe(epochs=1))
+    strong = train_run(dls, Recipe(epochs=1, mixup=0.4, crop=0.25))
+    assert isinstance(strong.model, WindowAverage) and strong.model.frames == frames
+    assert not isinstance(plain.model, WindowAverage)
+    assert strong.recorder.values[0][0] != plain.recorder.values[0][0]  # losses of blended spectrograms
+
+
 def first_weights(learn):
     return next(learn.model.parameters()).detach().clone()
 
@@ -68,7 +130,7 @@ def test_runs_are_reproducible_and_paired(make_dls):
         dls = make_dls(*tfms, item_tfms=[AudioNormalize] if tfms else [])
         torch.rand(3)
         for seed in (5, 6):
-            learn = train_run(dls, epochs=1, seed=seed, lr=0)
+            learn = train_run(dls, Recipe(epochs=1, lr=0), seed=seed)
             starts.append(first_weights(learn))
             orders.append(dls.train.rng.getstate())
             losses.append(learn.recorder.values[-1][0])
@@ -81,6 +143,6 @@ def test_runs_are_reproducible_and_paired(make_dls):
 def test_train_loops_prints_and_returns_the_mean(make_dls, capsys):
     dls = make_dls(SpecNormalize())
     mean = train_loops(dls, "global", num_runs=2, epochs=1)
-    runs = [train_run(dls, epochs=1, seed=seed).recorder.values[-1][-1] for seed in (0, 1)]
+    runs = [train_run(dls, Recipe(epochs=1), seed=seed).recorder.values[-1][-1] for seed in (0, 1)]
     assert mean == pytest.approx(sum(runs) / 2)
     assert re.search(rf"global: mean accuracy {mean:.4f} .* 2 runs of 1 epochs", capsys.readouterr().out)
