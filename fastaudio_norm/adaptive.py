@@ -13,7 +13,7 @@ from torch import nn
 
 from .transforms import _SpecNormalizer
 
-# %% ../nbs/02a_adaptive.ipynb #6c23b55b
+# %% ../nbs/02a_adaptive.ipynb #f0058998
 _CHUNK = 64  # frames
 
 
@@ -38,12 +38,14 @@ def pcen(
 ) -> torch.Tensor:
     "Per-channel energy normalization; `gain`, `bias` and `power` may be tensors that broadcast with `x`."
     b = _smoothing(time_constant, frame_rate)
-    ago = torch.arange(_CHUNK)[:, None] - torch.arange(_CHUNK)
+    whole = torch.compiler.is_exporting()  # a graph for any length has no loop over chunks
+    chunk = x.shape[-1] if whole else _CHUNK
+    ago = torch.arange(chunk)[:, None] - torch.arange(chunk)
     weights = torch.where(ago >= 0, b * (1 - b) ** ago.double(), 0.0).T.to(x)
-    carried = ((1 - b) ** torch.arange(1, _CHUNK + 1).double()).to(x)
+    carried = ((1 - b) ** torch.arange(1, chunk + 1).double()).to(x)
     before = x[..., :1] if initial is None else torch.full_like(x[..., :1], initial)
     out = []
-    for part in x.split(_CHUNK, -1):
+    for part in [x] if whole else x.split(_CHUNK, -1):
         frames = part.shape[-1]
         with torch.autocast(x.device.type, enabled=False):
             past = part @ weights[:frames, :frames] + before * carried[:frames]
@@ -117,7 +119,7 @@ class PCENLayer(nn.Module):
         trained = {k: log.exp() for k, log in self.logs.items()}  # positive, whatever training does
         return pcen(x, self.frame_rate, self.time_constant, eps=self.eps, **trained)
 
-# %% ../nbs/02a_adaptive.ipynb #29296e04
+# %% ../nbs/02a_adaptive.ipynb #c199354c
 class RelaxedFreqNorm(nn.Module):
     "Relaxed instance frequency-wise normalization, as a layer: [..., channel, frequency, time] to the same shape."
 
@@ -129,18 +131,19 @@ class RelaxedFreqNorm(nn.Module):
         super().__init__()
         if not 0 <= relaxation <= 1:
             raise ValueError(f"relaxation is between 0 and 1, not {relaxation}")
-        self.relaxation, self.eps = relaxation, eps
+        self.options = {"relaxation": relaxation, "eps": eps}
 
     def forward(self, x):
+        relaxation, eps = self.options.values()
         bin_var, bin_mean = torch.var_mean(x, (-3, -1), correction=0, keepdim=True)
         between_bins, mean = torch.var_mean(bin_mean, -2, correction=0, keepdim=True)
         var = bin_var.mean(-2, keepdim=True) + between_bins
-        weight = self.relaxation * (var + self.eps).rsqrt()
-        bin_weight = (1 - self.relaxation) * (bin_var + self.eps).rsqrt()
+        weight = relaxation * (var + eps).rsqrt()
+        bin_weight = (1 - relaxation) * (bin_var + eps).rsqrt()
         return x * (weight + bin_weight) - (weight * mean + bin_weight * bin_mean)
 
     def extra_repr(self):
-        return f"relaxation={self.relaxation}"
+        return f"relaxation={self.options['relaxation']}"
 
 
 class RelaxedFreqNormalize(_SpecNormalizer):

@@ -45,6 +45,7 @@ from fastaudio_norm.measure import measure, plot_stats, stats_table
 from fastaudio_norm.norms import show_normalizations
 from fastaudio_norm.recipe import RECIPES, Recipe
 from fastaudio_norm.report import class_accuracies, plot_comparison, plot_confusion, plot_curves, summarize
+from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict
 from fastaudio_norm.sliding import ShortTimeNormalize, SlidingNormalize
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['RESULTS', 'OWN_DATA', 'DEMO', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #98d124a6
+# %% ../nbs/09_cli.ipynb #40130cfc
 import argparse
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .measure import measure, plot_stats, process_group, stats_table
 from .keep import whole_file
 from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
 from .recipe import RECIPES, Recipe, without
+from .serve import SoundClassifier, predict
 from fastaudio_norm.report import (
     class_accuracies,
     format_table,
@@ -26,7 +28,7 @@ from fastaudio_norm.report import (
     summarize,
 )
 
-# %% ../nbs/09_cli.ipynb #19b8d513
+# %% ../nbs/09_cli.ipynb #1a0b19bf
 RESULTS = "fastaudio-norm-results"
 
 
@@ -35,6 +37,13 @@ def _positive(text):
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
     return number
+
+
+def _seconds(text):
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return seconds
 
 
 def _add_out(sub, files):
@@ -233,7 +242,50 @@ def _add_norms(commands):
     text = "list the normalizations that `compare` knows"
     commands.add_parser("norms", help=text, description=text.capitalize() + ".").set_defaults(command=_norms)
 
-# %% ../nbs/09_cli.ipynb #55145063
+# %% ../nbs/09_cli.ipynb #444135be
+def _predict(args):
+    classifier = SoundClassifier.load(args.model)
+    rows = []
+    for file in args.files:
+        for part in predict(classifier, file, args.window):
+            best = part.probabilities.argsort()[::-1]
+            rows.append({
+                "file": str(file), "start": round(part.start, 3), "end": round(part.end, 3), "class": classifier.classes[best[0]],
+                "probabilities": {classifier.classes[i]: round(float(part.probabilities[i]), 6) for i in best},
+            })  # fmt: skip
+            if not args.json:
+                _print_prediction(rows[-1], first=len(rows) == 1)
+    if args.json:
+        print(json.dumps(rows, indent=1))
+
+
+def _print_prediction(row, first):
+    if first:
+        print(f"{'seconds':>17}  {'class':<24}{'then':<40}file")
+    (name, p), *others = row["probabilities"].items()
+    then = ", ".join(f"{other} {q:.1%}" for other, q in others[:2])
+    print(f"{row['start']:8.2f} {row['end']:8.2f}  {f'{name} {p:.1%}':<24}{then:<40}{row['file']}", flush=True)
+
+
+def _add_predict(commands):
+    sub = commands.add_parser(
+        "predict",
+        help="classes of audio files, by a trained model",
+        description="Probabilities of the classes for audio files of any sample rate, length and number of channels. The "
+        "model is a file that `as_pipeline(learn).save(FILE)` has written.",
+    )
+    sub.set_defaults(command=_predict)
+    sub.add_argument("model", metavar="MODEL")
+    sub.add_argument("files", nargs="+", metavar="FILE")
+    sub.add_argument(
+        "--window",
+        type=_seconds,
+        metavar="SECONDS",
+        help="judge each file in windows so long (default: as a whole, but in windows of 10 s if it is longer than a minute)",
+    )
+    sub.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
+
+# %% ../nbs/09_cli.ipynb #6341f3dd
 def make_parser():
     "The command line of `fastaudio-norm`."
     parser = argparse.ArgumentParser(prog="fastaudio-norm", description="Normalization of sound for fastai.")
@@ -242,6 +294,7 @@ def make_parser():
     _add_compare(commands)
     _add_stats(commands)
     _add_norms(commands)
+    _add_predict(commands)
     return parser
 
 

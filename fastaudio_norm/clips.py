@@ -25,7 +25,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from .keep import whole_file
 
-# %% ../nbs/03a_clips.ipynb #77b8dbe4
+# %% ../nbs/03a_clips.ipynb #cedb6aca
 _VERSION = 1  # of what is done to a clip
 
 
@@ -53,11 +53,16 @@ class CachedClips(Mapping):
         return len(self.index)
 
     def __reduce__(self):  # a process of a loader maps the file itself
-        return CachedClips, (self.path,)
+        return _reopened, (self.path,)
 
     def __repr__(self):
         seconds = self.samples.shape[1] / self.sample_rate
         return f"{len(self)} clips of {seconds:.2f} s at {self.sample_rate} Hz, {_megabytes(self.path)} in {self.path}"
+
+
+def _reopened(path):
+    "Clips of a cache file that is still there, else none: a network that was exported runs where there is no cache."
+    return CachedClips(path) if path.exists() else {}
 
 
 def _megabytes(path):

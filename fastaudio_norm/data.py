@@ -6,7 +6,7 @@
 __all__ = ['SAMPLE_RATE', 'SPECS', 'SOUNDS', 'CrossValidationSplitter', 'check_folds', 'download_esc50', 'read_esc50', 'get_dls',
            'make_clips']
 
-# %% ../nbs/04_data.ipynb #d441c752
+# %% ../nbs/04_data.ipynb #c8c206d1
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import soundfile
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.external import URLs, untar_data
 from fastai.data.transforms import ColReader
-from fastaudio.core.config import AudioBlock, AudioConfig
+from fastaudio.core.config import AudioConfig, PreprocessAudio
 from fastaudio.core.spectrogram import AudioToSpec
 from scipy.signal import butter, fftconvolve, firwin2, sosfilt
 from tqdm import tqdm
 
+from .compat import PadClips
 from .frontend import gammatone_spec
 from .keep import whole_file
 
@@ -120,7 +121,29 @@ SPECS = {  # each makes the transform from waveform to spectrogram, in dB or, wi
     "gammatone": partial(gammatone_spec, sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=512, n_filters=64),
 }
 
-# %% ../nbs/04_data.ipynb #02dd204f
+# %% ../nbs/04_data.ipynb #ceead6e4
+class _FileOf:
+    "Path of the clip of a row of the table."
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, row):
+        return self.folder / row.filename
+
+
+class _ReadClip:
+    "A file as `AudioTensor`, resampled and mixed down to one channel: out of `clips`, if it is one of those in `folder`."
+
+    def __init__(self, folder, sample_rate, clips):
+        self.folder, self.clips, self.prepare = folder, clips, PreprocessAudio(sample_rate=sample_rate)
+
+    def __call__(self, file):
+        if file.parent == self.folder and file.name in self.clips:
+            return self.clips[file.name].clone()
+        return self.prepare(file)
+
+
 def get_dls(
     df,  # table with columns `filename`, `category` and `fold`, as from `read_esc50`
     path,  # folder that has the clips in audio/
@@ -132,14 +155,15 @@ def get_dls(
     clips=None,  # `AudioTensor` by file name, as from `cached_clips`; default: read from `path` each time
     **kwargs,  # for `DataBlock.dataloaders`
 ):
-    "Loaders of waveforms, mixed down to one channel, and their categories; one fold is the validation set."
-    if clips is None:
-        block, get_x = AudioBlock(sample_rate=sample_rate), ColReader("filename", pref=Path(path) / "audio")
-    else:
-        block, get_x = TransformBlock(), lambda row: clips[row.filename].clone()
+    """Loaders of waveforms, mixed down to one channel, and their categories; one fold is the validation set.
+
+    A `Learner` on them predicts the `Path` of any file.
+    """
+    folder = Path(path) / "audio"
+    read = _ReadClip(folder, sample_rate, {} if clips is None else clips)
     return DataBlock(
-        blocks=(block, CategoryBlock),
-        get_x=get_x,
+        blocks=(TransformBlock(type_tfms=read, dls_kwargs={"before_batch": PadClips()}), CategoryBlock),
+        get_x=_FileOf(folder),
         get_y=ColReader("category"),
         splitter=CrossValidationSplitter(fold=fold),
         item_tfms=item_tfms,

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['make_xresnet_grayscale', 'make_network', 'WindowAverage', 'spec_learner', 'train_run', 'train_loops']
 
-# %% ../nbs/05_learner.ipynb #d4c1c85b
-import math
+# %% ../nbs/05_learner.ipynb #d0125b01
 import random
 import sys
 
@@ -64,7 +63,7 @@ def make_network(
         return timm.create_model(arch, pretrained=False, num_classes=n_out)
     raise ValueError(f"No network {arch!r} in fastai, torchvision{' or timm' if timm else '; timm is not installed'}")
 
-# %% ../nbs/05_learner.ipynb #d5f2667a
+# %% ../nbs/05_learner.ipynb #98587988
 class WindowAverage(nn.Module):
     "In evaluation, the logarithm of the probabilities that `model` gives to windows of a spectrogram, on average."
 
@@ -77,19 +76,19 @@ class WindowAverage(nn.Module):
         self.model, self.frames = model, frames
 
     def forward(self, x):
-        if self.training or x.shape[-1] <= self.frames:
+        if self.training or x.shape[-1] < self.frames:
             return self.model(x)
         rest = x.shape[-1] - self.frames
-        n = 1 + -(-2 * rest // self.frames)
-        starts = [round(i * rest / (n - 1)) for i in range(n)]
-        windows = torch.cat([x[..., start : start + self.frames] for start in starts])
-        logs = self.model(windows).log_softmax(-1).unflatten(0, (n, len(x)))
-        return logs.logsumexp(0) - math.log(n)
+        n = 1 + (2 * rest + self.frames - 1) // self.frames
+        starts = (torch.arange(n, device=x.device) * (rest / torch.sym_max(n - 1, 1))).round().long()
+        windows = x[..., starts[:, None] + torch.arange(self.frames, device=x.device)]
+        logs = self.model(windows.movedim(-2, 0).flatten(0, 1)).log_softmax(-1).unflatten(0, (n, x.shape[0]))
+        return logs.logsumexp(0) - torch.scalar_tensor(n, device=x.device).log()
 
     def extra_repr(self):
         return f"frames={self.frames}"
 
-# %% ../nbs/05_learner.ipynb #00a58cf6
+# %% ../nbs/05_learner.ipynb #8456cb68
 def spec_learner(
     dls,  # loaders of spectrograms [batch, channel, frequency, time] and categories
     arch=xresnet18,  # called with `n_out`; or a name, see `make_network`
@@ -111,7 +110,9 @@ def spec_learner(
     n_out = num_cls or get_c(dls)
     model = make_network(arch, n_out) if isinstance(arch, str) else arch(n_out=n_out)
     _check_takes(make_xresnet_grayscale(model, n_in=x.shape[1]), x[:2])
-    return Learner(dls, WindowAverage(model, x.shape[-1]) if average_windows else model, metrics=metrics, **kwargs)
+    learn = Learner(dls, WindowAverage(model, x.shape[-1]) if average_windows else model, metrics=metrics, **kwargs)
+    learn.arch = arch if isinstance(arch, str) else arch.__name__  # by which the network can be built again
+    return learn
 
 
 def _check_takes(model, x):

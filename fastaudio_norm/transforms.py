@@ -26,11 +26,11 @@ from .known import KnownStats
 from .onepass import moments_of_rows
 from .stats import StatsRecorder, _span, differing_settings
 
-# %% ../nbs/02_transforms.ipynb #8d4ac2ef
+# %% ../nbs/02_transforms.ipynb #f415b970
 def _scale(mean, std):
     "`std` where there is any, else 1."
     float32 = torch.finfo(torch.float32)
-    return torch.where(std > (float32.eps * mean.abs()).clamp(min=float32.tiny), std, 1.0)
+    return torch.where(std > (float32.eps * mean.abs()).clamp(min=float32.tiny), std, torch.ones_like(std))
 
 # %% ../nbs/02_transforms.ipynb #52228248
 def _as_channels(shape, offset, scale):
