@@ -100,12 +100,12 @@ def read_esc50(
         )
     return df.assign(filename=files)
 
-# %% ../nbs/04_data.ipynb #e71fdf58
+# %% ../nbs/04_data.ipynb #53c3338b
 SAMPLE_RATE = 16000  # Hz
 
-def _mel_spec(to_db=True, n_mels=64, hop_length=512):
+def _mel_spec(to_db=True, hop_length=512):
     config = AudioConfig.BasicMelSpectrogram(
-        sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=hop_length, n_mels=n_mels, to_db=to_db
+        sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=hop_length, n_mels=64, to_db=to_db
     )
     return AudioToSpec.from_cfg(config)
 
@@ -116,7 +116,7 @@ def _linear_spec(to_db=True):
 
 SPECS = {  # each makes the transform from waveform to spectrogram, in dB or, with to_db=False, power
     "mel": _mel_spec,
-    "mel-96": partial(_mel_spec, n_mels=96, hop_length=320),
+    "mel-20ms": partial(_mel_spec, hop_length=320),
     "linear": _linear_spec,
     "gammatone": partial(gammatone_spec, sample_rate=SAMPLE_RATE, n_fft=1024, hop_length=512, n_filters=64),
 }

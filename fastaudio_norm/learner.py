@@ -123,7 +123,7 @@ def _check_takes(model, x):
         raise ValueError(f"{type(model).__name__} does not take spectrograms {list(x.shape[1:])}: {e}") from e
     model.train()
 
-# %% ../nbs/05_learner.ipynb #5f982884
+# %% ../nbs/05_learner.ipynb #451bb96b
 class _Progress(Callback):
     "Tell `each_epoch` of every epoch that ends."
 
@@ -131,7 +131,8 @@ class _Progress(Callback):
         self.each_epoch = each_epoch
 
     def after_epoch(self):
-        self.each_epoch(self.learn)
+        if not hasattr(self.learn, "gather_preds"):  # of which fastai makes an epoch, too
+            self.each_epoch(self.learn)
 
 
 def train_run(

@@ -13,7 +13,7 @@ from fastaudio.augment.spectrogram import DeltaGPU
 from .frontend import ActiveCrop, RandomSpeed, SpecAugment
 from .norms import make_norm
 
-# %% ../nbs/04c_recipe.ipynb #ba77c3e5
+# %% ../nbs/04c_recipe.ipynb #7393b99c
 class Recipe(NamedTuple):
     "How to train, whatever the normalization."
 
@@ -31,7 +31,7 @@ class Recipe(NamedTuple):
 RECIPES = {
     "plain": Recipe(),
     "strong": Recipe(
-        spec="mel-96", speeds=(0.9, 0.95, 1.0, 1.05, 1.1), crop=2.0, masks=True, mixup=0.4, epochs=80, lr=3e-3, wd=0.05
+        spec="mel-20ms", speeds=(0.9, 0.95, 1.0, 1.05, 1.1), crop=2.0, masks=True, mixup=0.4, epochs=80, wd=0.05
     ),
 }
 
@@ -61,7 +61,7 @@ def make_tfms(
     if recipe.crop:
         item_tfms.append(ActiveCrop(recipe.crop, in_valid=False))
     if recipe.masks:
-        batch_tfms.append(SpecAugment(value=None))
+        batch_tfms.append(SpecAugment(max_freq=8, max_time=16, value=None))
     if recipe.deltas:
         batch_tfms.append(DeltaGPU())
         batch_tfms[-1].order = 100  # after SpecNormalize

@@ -140,6 +140,14 @@ def test_runs_are_reproducible_and_paired(make_dls):
     assert losses[:2] == losses[4:] and losses[0] != losses[2]
 
 
+def test_each_epoch_is_told_once(make_dls):
+    told = []
+    learn = train_run(make_dls(), Recipe(epochs=2), each_epoch=told.append)
+    with learn.no_bar():
+        learn.get_preds()
+    assert len(told) == 2
+
+
 def test_train_loops_prints_and_returns_the_mean(make_dls, capsys):
     dls = make_dls(SpecNormalize())
     mean = train_loops(dls, "global", num_runs=2, epochs=1)
