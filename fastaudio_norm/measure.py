@@ -120,12 +120,12 @@ class ClipErrors:
         of_var = error(np.stack([mean**2 - var, -2 * mean, one], -1))
         return of_mean, of_var / (2 * np.sqrt(var)).clip(min=1e-300)
 
-# %% ../nbs/04a_measure.ipynb #bbba4e5c
+# %% ../nbs/04a_measure.ipynb #1d134541
 class Measurement:
     "Statistics of the spectrograms of some clips: `recorder`, a `StatsRecorder((0, 3))` with quantiles, and their count."
 
     def __init__(self):
-        self.recorder = StatsRecorder((0, 3), quantiles=True)
+        self.recorder = StatsRecorder((0, 3), quantiles=True, clips=True)
         self.errors = ClipErrors()
         self.clips, self.seconds = 0, 0.0
 

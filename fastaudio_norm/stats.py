@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['differing_settings', 'StatsRecorder', 'common']
 
-# %% ../nbs/01_stats.ipynb #c9f8b64e
+# %% ../nbs/01_stats.ipynb #f0a14017
 from importlib.metadata import version
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 import torch.distributed
 from fastcore.basics import patch
 
+from .clipwise import ClipFeatures
 from .keep import read_json, write_json
 from .onepass import Moments, as_rows, moments
 from .quantiles import Histogram
@@ -30,7 +31,7 @@ def differing_settings(
 def _span(x):
     return f"{x.min():.4g}" if x.numel() == 1 else f"{x.min():.4g} to {x.max():.4g}"
 
-# %% ../nbs/01_stats.ipynb #f331ce14
+# %% ../nbs/01_stats.ipynb #cefffb8f
 class StatsRecorder:
     """Statistics of all the batches it was shown, for each of the kept dimensions, in float64 on the CPU.
 
@@ -47,6 +48,7 @@ class StatsRecorder:
         nonfinite="raise",  # what to do about NaN and infinity: "raise" a `ValueError`, or "skip" these values
         quantiles=False,  # whether to keep `min`, `max` and what `quantile` needs, too: 8 KiB for each kept number
         settings=None,  # dict of what the spectrograms were made with, such as n_fft; to refuse others
+        clips=False,  # whether to keep how clips [batch, channel, frequency, time] differ, too, in `clips`
     ):
         self.red_dims = tuple(red_dims)
         if not self.red_dims or len(set(self.red_dims)) != len(self.red_dims) or any(d < 0 for d in self.red_dims):
@@ -54,6 +56,7 @@ class StatsRecorder:
         if nonfinite not in ("raise", "skip"):
             raise ValueError(f'nonfinite is "raise" or "skip", not {nonfinite!r}')
         self.correction, self.nonfinite, self.quantiles, self.settings = correction, nonfinite, quantiles, settings
+        self.of_clips, self.clips = clips, None  # `ClipFeatures`, once there are clips
         self.about = {}  # what else a file shall tell, such as the number of clips
         self.batches = self.skipped = 0  # updates, and values that were not finite
         self._moments = self._histogram = None
@@ -82,6 +85,8 @@ class StatsRecorder:
                 )
             if not np.isfinite(each_row.m2).all():
                 raise ValueError(f"Values are too large to be squared in float64 in {where}")
+            if self.of_clips:
+                self._describe(x, lengths)
             self._combine(each_row.pooled(self.red_dims))
             if self.quantiles:
                 self._histogram.count(rows, lengths, shape)
@@ -97,6 +102,8 @@ class StatsRecorder:
             raise ValueError(refused + "they keep different dimensions")
         if self.quantiles and not other.quantiles:
             raise ValueError(refused + "it has not counted quantiles")
+        if self.of_clips and not other.of_clips:
+            raise ValueError(refused + "it has not kept how clips differ")
         difference = differing_settings(self.settings, other.settings)
         if difference:
             raise ValueError(refused + f"its spectrograms have {difference}")
@@ -104,6 +111,9 @@ class StatsRecorder:
             self._combine(other._moments)
             if self.quantiles:
                 self._histogram.add(other._histogram)
+            if self.of_clips and other.clips:
+                self.clips = self.clips or ClipFeatures(len(other.clips.bins.mean))
+                self.clips.merge(other.clips)
         self.settings = self.settings or other.settings
         self.batches += other.batches
         self.skipped += other.skipped
@@ -120,7 +130,18 @@ class StatsRecorder:
         return self + self._empty() if isinstance(other, int) and other == 0 else NotImplemented
 
     def _empty(self, red_dims=None):
-        return StatsRecorder(red_dims or self.red_dims, self.correction, self.nonfinite, self.quantiles, self.settings)
+        options = (self.correction, self.nonfinite, self.quantiles, self.settings, self.of_clips)
+        return StatsRecorder(red_dims or self.red_dims, *options)
+
+    def _describe(self, x, lengths):
+        if x.ndim != 4 or not x.isfinite().all():
+            raise ValueError(f"Clips are finite and of shape [batch, channel, frequency, time], not {list(x.shape)}")
+        self.clips = self.clips or ClipFeatures(x.shape[2])
+        if len(lengths) == len(x) and (lengths < x.shape[-1]).any():
+            for clip, length in zip(x, lengths):
+                self.clips.update(clip[None, ..., :length])
+        else:
+            self.clips.update(x)
 
     def _check(self, x):
         if x.is_complex():
@@ -204,7 +225,7 @@ class StatsRecorder:
             f"{self._moments.n.size}{skipped}, {', '.join(spans)}"
         )
 
-# %% ../nbs/01_stats.ipynb #3fe3b0ac
+# %% ../nbs/01_stats.ipynb #4f93754e
 @patch
 def reduced(
     self: StatsRecorder,
@@ -219,6 +240,9 @@ def reduced(
         new._combine(self._moments.pooled(new.red_dims))
         if self.quantiles:
             new._histogram.add(self._histogram)
+        if self.clips:
+            new.clips = ClipFeatures(len(self.clips.bins.mean))
+            new.clips.merge(self.clips)
     return new
 
 # %% ../nbs/01_stats.ipynb #46231edb
@@ -270,7 +294,7 @@ def all_reduce(
     torch.distributed.all_gather_object(every, self, group)
     vars(self).update(vars(sum(every)), about=self.about)
 
-# %% ../nbs/01_stats.ipynb #a026416f
+# %% ../nbs/01_stats.ipynb #c28241a1
 _OPTIONS = ("red_dims", "correction", "nonfinite", "quantiles")
 
 
@@ -295,6 +319,8 @@ def save(
     if self.quantiles:
         content |= {"low": found.low[some].tolist(), "high": found.high[some].tolist()}
         content["counts"] = [_trimmed(row) for row in self._histogram.counts.tolist()]
+    if self.clips:
+        content["clips"] = self.clips.to_dict()
     write_json(file, "statistics", 1, content)
 
 
@@ -314,6 +340,8 @@ def load(
 def _recorder_of(content):
     new = StatsRecorder(*(content[name] for name in _OPTIONS), settings=content["settings"])
     new.about, new.batches, new.skipped = content["about"], content["batches"], content["skipped"]
+    if "clips" in content:
+        new.of_clips, new.clips = True, ClipFeatures.from_dict(content["clips"])
     n = np.array(content["n"], np.int64).reshape(content["shape"])
     none = np.inf if new.quantiles else -np.inf
     found = Moments(n, np.zeros(n.shape), np.zeros(n.shape), np.full(n.shape, none), np.full(n.shape, -none))

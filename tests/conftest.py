@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one on each core
+
 import matplotlib
 import pandas as pd
 import pytest

@@ -91,7 +91,7 @@ def test_any_folder_of_audio(made_up, tmp_path):
         ("made_up", {"folds": [1], "exclude": [1]}, "outside of the excluded folds"),
         ("made_up", {"fraction": 0}, "above 0"),
         ("made_up", {"fraction": 1.5}, "at most 1"),
-        ("made_up", {"spec": "cqt"}, "mel or linear"),
+        ("made_up", {"spec": "cqt"}, "mel or mel-20ms or linear"),
     ],
 )
 def test_mistakes_are_named_before_any_work(path, options, message, made_up, tmp_path, monkeypatch):
