@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['audio_files', 'sample_files', 'ClipErrors', 'Measurement', 'process_group', 'measure_files', 'measure',
-           'bin_frequencies', 'margins', 'stats_table', 'plot_stats']
+           'bin_frequencies', 'margins', 'stats_table', 'frequency_axis', 'plot_stats']
 
 # %% ../nbs/04a_measure.ipynb #bf93d2c6
 import os
@@ -269,7 +269,7 @@ def measure(
         }
     return recorder
 
-# %% ../nbs/04a_measure.ipynb #61096924
+# %% ../nbs/04a_measure.ipynb #f2e4e5ea
 def bin_frequencies(
     settings,  # of the spectrograms, as `StatsRecorder.settings` has them
 ) -> np.ndarray:  # Hz; None when the settings do not tell
@@ -315,6 +315,21 @@ def stats_table(
     return table
 
 
+def frequency_axis(
+    ax,  # matplotlib's
+    x,  # frequencies of bins in Hz, or their numbers where they are not known
+    settings,  # of the spectrograms
+):
+    "Label `ax` by frequency, on the mel scale where there are filters."
+    settings = settings or {}
+    ax.set_xlim(x[0], x[-1])
+    ax.set_xlabel("frequency bin" if bin_frequencies(settings) is None else "frequency (Hz)")
+    if settings.get("mel") or "filters" in settings:
+        ax.set_xscale("function", functions=(librosa.hz_to_mel, librosa.mel_to_hz))
+        ticks = [f for f in (0, 250, 500, 1000, 2000, 4000, 8000, 16000) if x[0] <= f <= x[-1]]
+        ax.set_xticks(ticks, [f"{f:,}" for f in ticks])
+
+
 def plot_stats(
     recorder,  # from `measure`, or any `StatsRecorder((0, 3))`
     title="",
@@ -332,13 +347,9 @@ def plot_stats(
         ax.axhline(level, color="#333333", ls=style, lw=1)
     ax.fill_between(x, mean - std, mean + std, color="#0072B2", label="each bin: mean ± std", **band)
     ax.plot(x, mean, color="#0072B2", marker="." if len(x) < 100 else None)
-    ax.set_xlabel("frequency bin" if frequencies is None else "frequency (Hz)")
-    if frequencies is not None and (recorder.settings.get("mel") or "filters" in recorder.settings):
-        ax.set_xscale("function", functions=(librosa.hz_to_mel, librosa.mel_to_hz))
-        ticks = [f for f in (0, 250, 500, 1000, 2000, 4000, 8000, 16000) if x[0] <= f <= x[-1]]
-        ax.set_xticks(ticks, [f"{f:,}" for f in ticks])
+    frequency_axis(ax, x, recorder.settings)
     ax.set_ylabel("level (dB)" if (recorder.settings or {}).get("to_db") else "value")
-    ax.set(title=title, xlim=(x[0], x[-1]))
+    ax.set(title=title)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return fig
