@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESULTS', 'OWN_DATA', 'DEMO', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #40130cfc
+# %% ../nbs/09_cli.ipynb #ca70c8c0
 import argparse
 import json
 from importlib.metadata import version
@@ -14,7 +14,8 @@ from pathlib import Path
 from .clips import cache_folder
 from .compare import NORMS, compare
 from .data import SPECS, download_esc50, make_clips
-from .measure import measure, plot_stats, process_group, stats_table
+from .drift import DriftMonitor
+from .measure import audio_files, measure, measure_files, plot_stats, process_group, stats_table
 from .keep import whole_file
 from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
 from .recipe import RECIPES, Recipe, without
@@ -285,7 +286,36 @@ def _add_predict(commands):
     )
     sub.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
 
-# %% ../nbs/09_cli.ipynb #6341f3dd
+# %% ../nbs/09_cli.ipynb #c876e192
+def _drift(args):
+    monitor, out = DriftMonitor(args.stats), Path(args.out)
+    about = monitor.known.about
+    if "spectrogram" not in about:
+        raise ValueError(f"{args.stats} does not tell its spectrogram: measure it again with `fastaudio-norm stats`")
+    found = measure_files(audio_files(args.path), about["spectrogram"], bool(about["waveform"]))
+    monitor.merge(found.recorder.reduced((0, 1, 3)))
+    drift = monitor.report()
+    out.mkdir(parents=True, exist_ok=True)
+    live, png = out / "live.json", out / "drift.png"
+    monitor.live.save(live)
+    monitor.show().savefig(png, dpi=150)
+    print(f"{drift}\n\nStatistics: {live}\nPicture:    {png}")
+    return int(drift.alarm)
+
+
+def _add_drift(commands):
+    sub = commands.add_parser(
+        "drift",
+        help="whether a folder of audio sounds as what was measured",
+        description="Compare the spectrograms of all clips in a folder with statistics, from clip to clip, and say what has "
+        "changed. Exit status 1 is an alarm.",
+    )
+    sub.set_defaults(command=_drift)
+    sub.add_argument("stats", metavar="STATS", help="file that `fastaudio-norm stats` has written")
+    sub.add_argument("path", metavar="DIR", help="folder of audio")
+    _add_out(sub, "drift.png and live.json, statistics of what arrives")
+
+# %% ../nbs/09_cli.ipynb #b615f64d
 def make_parser():
     "The command line of `fastaudio-norm`."
     parser = argparse.ArgumentParser(prog="fastaudio-norm", description="Normalization of sound for fastai.")
@@ -295,6 +325,7 @@ def make_parser():
     _add_stats(commands)
     _add_norms(commands)
     _add_predict(commands)
+    _add_drift(commands)
     return parser
 
 
@@ -303,8 +334,10 @@ def main(argv=None):
     parser = make_parser()
     args = parser.parse_args(argv)
     try:
-        args.command(args)
+        status = args.command(args)
     except (OSError, ValueError) as e:
         parser.exit(2, f"{parser.prog}: {e}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"\n{parser.prog}: stopped\n")
+    if status:
+        parser.exit(status)

@@ -236,7 +236,7 @@ def _of_all_ranks(found, world):
         total.merge(part)
     return total
 
-# %% ../nbs/04a_measure.ipynb #ae9de68f
+# %% ../nbs/04a_measure.ipynb #6b176a80
 def measure(
     path,  # folder of audio, see `audio_files`
     folds=None,  # folds to take; default: all
@@ -256,6 +256,7 @@ def measure(
         "seconds": round(found.seconds, 3),
         "folds": sorted(folds) if folds else None,
         "excluded folds": sorted(exclude),
+        "spectrogram": spec,
         "waveform": "AudioNormalize" if wave else None,
         "sample": None,
     }
