@@ -14,15 +14,17 @@ import soundfile
 import torch
 from fastai.learner import load_learner
 from fastaudio.augment.signal import ResizeSignal
+from fastaudio.core.signal import AudioTensor
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fastaudio_norm.cli import main
 from fastaudio_norm.clips import cached_clips
 from fastaudio_norm.data import SAMPLE_RATE, get_dls
+from fastaudio_norm.frontend import ActiveCrop
 from fastaudio_norm.learner import spec_learner, train_run
 from fastaudio_norm.recipe import RECIPES, Recipe, make_tfms
-from fastaudio_norm.serve import Pad, ResampleLayer, SoundClassifier, _of_any_size, as_pipeline, predict
+from fastaudio_norm.serve import LoudestCrop, Pad, ResampleLayer, SoundClassifier, _of_any_size, as_pipeline, predict
 
 STRONG = RECIPES["strong"]._replace(epochs=1, crop=0.4)
 
@@ -67,6 +69,7 @@ def wave(file):
     return torch.from_numpy(soundfile.read(file, dtype="float32", always_2d=True)[0].T.copy())[None]
 
 
+ANY = torch.export.Dim.AUTO
 FORMS = [
     (SAMPLE_RATE, 1.0, 1),
     (8000, 2.0, 1),
@@ -228,6 +231,16 @@ def test_networks_without_a_name_can_be_exported_but_not_saved(learn, tmp_path):
     with pytest.raises(ValueError, match="not those that its layers have"):
         nameless.save(tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_loudest_crop_is_that_of_validation():
+    crop, layer = ActiveCrop(0.25), nn.Sequential(Pad(4000), LoudestCrop(4000))
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True):  # as `SoundClassifier.program` does
+        program = torch.export.export(layer, (torch.randn(2, 2, 9000),), dynamic_shapes=({0: ANY, 2: ANY},)).module()
+    for samples in (9000, 4001, 4000, 100):
+        x = torch.randn(3, 2, samples) * torch.rand(3, 1, samples).cumsum(-1)
+        expected = torch.stack([crop(AudioTensor(clip, sr=16000), split_idx=1).as_subclass(torch.Tensor) for clip in x])
+        assert torch.equal(layer(x), expected) and torch.equal(program(x), expected)
 
 
 def test_short_clips_are_filled():
