@@ -53,7 +53,7 @@ def main():
         whole = time.monotonic() - start
         print(f"Undisturbed: {rows(undisturbed)} runs in {whole:.0f} s")
         for number in range(1, args.kills + 1):
-            seconds = rng.uniform(0, 15)  # of which the first few go into starting
+            seconds = rng.uniform(0, 40)  # of which the first ten or so go into starting
             if not kill(path, killed, seconds):
                 sys.exit("It came to its end before the kills did: there are too few runs")
             print(f"Kill {number:2} after {seconds:4.1f} s: {rows(killed)} runs are kept", flush=True)
