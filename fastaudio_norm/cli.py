@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESULTS', 'OWN_DATA', 'DEMO', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #ca70c8c0
+# %% ../nbs/09_cli.ipynb #d3ae737a
 import argparse
 import json
 from importlib.metadata import version
@@ -20,14 +20,7 @@ from .keep import whole_file
 from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
 from .recipe import RECIPES, Recipe, without
 from .serve import SoundClassifier, predict
-from fastaudio_norm.report import (
-    class_accuracies,
-    format_table,
-    plot_comparison,
-    plot_confusion,
-    plot_curves,
-    summarize,
-)
+from .report import class_accuracies, format_table, plot_comparison, plot_confusion, plot_curves, summarize
 
 # %% ../nbs/09_cli.ipynb #1a0b19bf
 RESULTS = "fastaudio-norm-results"
@@ -50,7 +43,7 @@ def _seconds(text):
 def _add_out(sub, files):
     sub.add_argument("--out", default=RESULTS, metavar="DIR", help=f"folder for {files} (default: {RESULTS})")
 
-# %% ../nbs/09_cli.ipynb #bceeb30d
+# %% ../nbs/09_cli.ipynb #232e1038
 OWN_DATA = {"folds": None, "runs": 1, "bs": 64}
 DEMO = {"folds": [1, 2, 3], "runs": 1, "bs": 32, "epochs": 6}
 WALKTHROUGH = {"folds": [1], "runs": 5, "bs": 64, "epochs": 20, "spec": "linear"}
@@ -121,7 +114,8 @@ def _add_compare(commands):
     sub = commands.add_parser(
         "compare",
         help="train with each normalization and compare their accuracy",
-        description="Train a fresh network for each normalization, fold and run, and compare their validation accuracy. Without data of your own it makes some up, and takes about two minutes on two cores.",
+        description="Train a fresh network for each normalization, fold and run, and compare their validation accuracy. "
+        "Without data of your own it makes some up, and takes about two minutes on two cores.",
     )
     sub.set_defaults(command=_compare)
     data = sub.add_mutually_exclusive_group()
@@ -286,7 +280,7 @@ def _add_predict(commands):
     )
     sub.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
 
-# %% ../nbs/09_cli.ipynb #c876e192
+# %% ../nbs/09_cli.ipynb #089aa3fc
 def _drift(args):
     monitor, out = DriftMonitor(args.stats), Path(args.out)
     about = monitor.known.about
@@ -298,7 +292,7 @@ def _drift(args):
     out.mkdir(parents=True, exist_ok=True)
     live, png = out / "live.json", out / "drift.png"
     monitor.live.save(live)
-    monitor.show().savefig(png, dpi=150)
+    drift.show().savefig(png, dpi=150)
     print(f"{drift}\n\nStatistics: {live}\nPicture:    {png}")
     return int(drift.alarm)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NORMS', 'compare']
 
-# %% ../nbs/06_compare.ipynb #fd08c9a1
+# %% ../nbs/06_compare.ipynb #2e0d7c13
 import math
 import os
 import sys
@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from .clips import cached_clips
 from .data import SAMPLE_RATE, check_folds, get_dls, read_esc50
-from .learner import make_network, train_run
+from .learner import network_named, train_run
 from .recipe import Recipe, make_tfms
 from .results import Results
 
-# %% ../nbs/06_compare.ipynb #71381cdf
+# %% ../nbs/06_compare.ipynb #6f265117
 NORMS = ("none", "wave+global", "wave+channel")  # what is compared unless said otherwise
 
 def compare(
@@ -34,7 +34,7 @@ def compare(
     folds=None,  # validation folds; default: all that the table has
     runs=1,  # networks to train for each normalization and fold
     recipe=Recipe(),  # noqa: B008  how to train: epochs, spectrogram and more
-    arch="xresnet18",  # network, see `make_network`
+    arch="xresnet18",  # network, see `network_named`
     bs=64,  # clips in a batch
     seed=0,  # the same seed gives the same results, on a GPU nearly
     deterministic=False,  # whether exactly, to the last bit, on a GPU too, where that is slower
@@ -54,7 +54,7 @@ def compare(
     check_folds(df, folds)
     for norm in norms:
         make_tfms(norm, recipe)
-    make_network(arch, 2)
+    network_named(arch)
     clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache)
     classes = sorted(df.category.unique().tolist())
     settings = {
@@ -78,8 +78,10 @@ def _deterministic(wanted):
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or matrix products on a GPU are refused
     torch.use_deterministic_algorithms(wanted or before)
-    yield
-    torch.use_deterministic_algorithms(before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _in_order(rows, folds, norms, runs):

@@ -39,7 +39,7 @@ def _distance(histogram, other):
     shares = [counts.cumsum(1) / np.maximum(counts.sum(1, keepdims=True), 1) for counts in both]
     return np.abs(shares[0] - shares[1]).max(1)
 
-# %% ../nbs/08_drift.ipynb #c0aa2ad1
+# %% ../nbs/08_drift.ipynb #68898035
 class Drift(NamedTuple):
     "How live clips differ from those that statistics were measured on."
 
@@ -47,6 +47,7 @@ class Drift(NamedTuple):
     words: list  # what has changed; empty where nothing has
     tests: pd.DataFrame  # for each test: `p`, and whether it is an `alarm`
     bins: pd.DataFrame  # for each bin: its frequency in Hz; mean and std, known and live; difference, also standardized; …
+    settings: dict  # of the spectrograms
 
     @property
     def alarm(self):
@@ -56,6 +57,27 @@ class Drift(NamedTuple):
     def __str__(self):
         head = f"{self.clips} clips: " + ("; ".join(self.words) if self.alarm else "as those that were measured")
         return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}"
+
+    def show(self):
+        "Bands of mean ± standard deviation of each bin, known and live, and their difference. Returns the figure."
+        bins, settings = self.bins, self.settings
+        fig, axes = plt.subplots(
+            2, 1, figsize=(8, 5), sharex=True, layout="constrained", gridspec_kw={"height_ratios": (2, 1)}
+        )
+        for name, color, style in (("known", "#0072B2", "-"), ("live", "#D55E00", "--")):
+            mean, std = bins[f"{name} mean"], bins[f"{name} std"]
+            axes[0].fill_between(bins.frequency, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+            axes[0].plot(bins.frequency, mean, color=color, ls=style, label=f"{name}: mean ± std")
+        axes[1].axhline(0, color="#333333", lw=1)
+        axes[1].plot(bins.frequency, bins.difference, color="black")
+        unit = "dB" if (settings or {}).get("to_db") else "value"
+        axes[0].set(ylabel=f"level ({unit})", title=f"{self.clips} clips: {'; '.join(self.words) or 'no alarm'}")
+        axes[1].set(ylabel=f"live − known ({unit})")
+        frequency_axis(axes[1], bins.frequency.to_numpy(), settings)
+        axes[0].legend(frameon=False)
+        for ax in axes:
+            ax.grid(alpha=0.3)
+        return fig
 
 
 _GONE, _SOME, _STANDS_OUT = -20.0, -5.0, 12.0  # dB
@@ -76,25 +98,24 @@ def _words(bins, tests, level, peak):
     relative, hz = bins.relative.to_numpy(), bins.frequency.to_numpy()
     words, n = [], len(relative)
     below, above = _edge(relative), _edge(relative[::-1])
-    if below < n and below:
+    if 0 < below < n:
         words.append(f"everything below {_frequency(hz[below])} gone ({relative[:below].min():+.0f} dB)")
-    if above < n and above:
+    if 0 < above < n:
         words.append(f"everything above {_frequency(hz[n - above - 1])} gone ({relative[n - above :].min():+.0f} dB)")
     top = int(relative.argmax())
     near = np.flatnonzero(relative > relative[top] / 2)
     if relative[top] > _STANDS_OUT and len(near) <= max(3, n // 10) and np.ptp(near) == len(near) - 1:
         power = 10 ** (bins["live mean"].to_numpy()[near] / 10)
         words.append(f"hum at {_frequency((power * hz[near]).sum() / power.sum())} ({relative[top]:+.0f} dB)")
-    noisier = level - peak > 6 and tests.alarm["spread"] and (bins["spread ratio"] < 1).mean() > 0.5
-    if noisier and not words:
-        words.append(f"background noise: the level up {level:.0f} dB, peaks {peak:+.0f} dB")
-    elif tests.alarm["level"] and not words:
-        words.append(f"level {'up' if peak > 0 else 'down'} {abs(peak):.0f} dB")
-    if not words:
-        words = [f"{name} of the spectrum" for name in tests.index[tests.alarm] if name != "values"] or ["distribution of values"]
-    return words
+    if words:
+        return words
+    if level - peak > 6 and tests.alarm["spread"] and (bins["spread ratio"] < 1).mean() > 0.5:
+        return [f"background noise: the level up {level:.0f} dB, peaks {peak:+.0f} dB"]
+    if tests.alarm["level"]:
+        return [f"level {'up' if peak > 0 else 'down'} {abs(peak):.0f} dB"]
+    return [f"{name} of the spectrum" for name in tests.index[tests.alarm] if name != "values"] or ["distribution of values"]
 
-# %% ../nbs/08_drift.ipynb #f03dfe50
+# %% ../nbs/08_drift.ipynb #04b25955
 class DriftMonitor:
     """Compares spectrograms that arrive with the statistics of those that a network was trained on.
 
@@ -155,7 +176,7 @@ class DriftMonitor:
         level, peak = (a.features.mean - b.features.mean)[:2]
         bins = self._bins(live)
         words = _words(bins, tests, level, peak) if tests.alarm.any() else []
-        return Drift(a.bins.n, words, tests, bins)
+        return Drift(a.bins.n, words, tests, bins, known.settings)
 
     def _bins(self, live):
         known, a, b = self.known, live.clips.bins, self.known.clips.bins
@@ -172,27 +193,9 @@ class DriftMonitor:
         })  # fmt: skip
 
     def show(self):
-        "Bands of mean ± standard deviation of each bin, known and live, and their difference. Returns the figure."
-        drift = self.report()
-        bins, settings = drift.bins, self.known.settings
-        fig, axes = plt.subplots(
-            2, 1, figsize=(8, 5), sharex=True, layout="constrained", gridspec_kw={"height_ratios": (2, 1)}
-        )
-        for name, color, style in (("known", "#0072B2", "-"), ("live", "#D55E00", "--")):
-            mean, std = bins[f"{name} mean"], bins[f"{name} std"]
-            axes[0].fill_between(bins.frequency, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
-            axes[0].plot(bins.frequency, mean, color=color, ls=style, label=f"{name}: mean ± std")
-        axes[1].axhline(0, color="#333333", lw=1)
-        axes[1].plot(bins.frequency, bins.difference, color="black")
-        unit = "dB" if (settings or {}).get("to_db") else "value"
-        axes[0].set(ylabel=f"level ({unit})", title=f"{drift.clips} clips: {'; '.join(drift.words) or 'no alarm'}")
-        axes[1].set(ylabel=f"live − known ({unit})")
-        frequency_axis(axes[1], bins.frequency.to_numpy(), settings)
-        axes[0].legend(frameon=False)
-        for ax in axes:
-            ax.grid(alpha=0.3)
-        return fig
+        "Draw the `report`. Returns the figure."
+        return self.report().show()
 
     def __repr__(self):
-        seen = self.live.clips.bins.n if self.live.clips else 0
+        seen = sum(block.clips.bins.n for block in self.blocks if block.clips)
         return f"DriftMonitor: {seen} clips seen, {self.known.clips.bins.n} known"

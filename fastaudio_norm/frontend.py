@@ -19,7 +19,7 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioToSpec
 from torch import nn
 
-# %% ../nbs/02c_frontend.ipynb #5df374d9
+# %% ../nbs/02c_frontend.ipynb #c9acced0
 class ActiveCrop(RandTransform):
     """Crop each clip, an `AudioTensor` [channels, samples], to a stretch of it where something is to be heard.
 
@@ -45,11 +45,18 @@ class ActiveCrop(RandTransform):
     def name(self):
         return f"{type(self).__name__}(seconds={self.seconds:g}, threshold={self.threshold:g} dB)"
 
+    def samples(
+        self,
+        rate,  # Hz
+    ) -> int:
+        "Length of the crop."
+        return max(1, round(self.seconds * rate))
+
     def before_call(self, b, split_idx):
         self.training = not split_idx
 
     def encodes(self, x: AudioTensor):
-        length = max(1, round(self.seconds * x.sr))
+        length = self.samples(x.sr)
         if x.shape[-1] <= length:
             return nn.functional.pad(x, (0, length - x.shape[-1]))
         if not (self.training or self.in_valid):

@@ -82,7 +82,7 @@ def as_module(self: SpecNormalize):
     layer.scale.copy_(scale)
     return layer
 
-# %% ../nbs/02d_layers.ipynb #330cfd8f
+# %% ../nbs/02d_layers.ipynb #df0461a6
 class AudioNorm(_Layer):
     "`AudioNormalize` as a layer, for waveforms [batch, channels, samples] that are finite; no graph can hold loudness."
 
@@ -125,7 +125,7 @@ class ShortTimeNorm(_Layer):
 @patch
 def as_module(self: ShortTimeNormalize, sample_rate=16000):
     "A `ShortTimeNorm` for waveforms of a sample rate in Hz."
-    return ShortTimeNorm(max(1, round(self.seconds * sample_rate)), self.floor)
+    return ShortTimeNorm(self.samples(sample_rate), self.floor)
 
 # %% ../nbs/02d_layers.ipynb #046daabb
 class SlidingNorm(_Layer):

@@ -6,7 +6,7 @@
 __all__ = ['LONGEST', 'ResampleLayer', 'Downmix', 'Pad', 'LoudestCrop', 'Spectrum', 'Filters', 'Decibels', 'Deltas',
            'SoundClassifier', 'as_pipeline', 'Prediction', 'predict']
 
-# %% ../nbs/07_serve.ipynb #f0f3ea92
+# %% ../nbs/07_serve.ipynb #74fac88e
 import copy
 import json
 import math
@@ -32,7 +32,7 @@ from .adaptive import PCEN, RelaxedFreqNorm
 from .frontend import ActiveCrop, FilterBank
 from .keep import whole_file
 from .layers import AudioNorm, PCENNorm, ShortTimeNorm, SlidingNorm, SpecNorm, _Layer
-from .learner import WindowAverage, make_network, make_xresnet_grayscale
+from .learner import WindowAverage, first_conv, make_xresnet_grayscale, network_named
 from .sliding import ShortTimeNormalize
 from .transforms import AudioNormalize, _Normalizer
 
@@ -151,7 +151,7 @@ class Deltas(_Layer):
         steps = range(-reach, reach + 1)
         return sum(n * padded.narrow(-1, reach + n, frames) for n in steps) / sum(n * n for n in steps)
 
-# %% ../nbs/07_serve.ipynb #00f07c40
+# %% ../nbs/07_serve.ipynb #6e8fd8ae
 def _spectrum(stft):
     layer = Spectrum(**{name: getattr(stft, name) for name in Spectrum.known})
     layer.spectrogram.window.copy_(stft.window)
@@ -207,7 +207,7 @@ def _(tfm, settings):
 
 @_layers_of.register(ActiveCrop)
 def _(tfm, settings):
-    samples = max(1, round(tfm.seconds * settings["sr"]))
+    samples = tfm.samples(settings["sr"])
     return [Pad(samples), *([LoudestCrop(samples)] if tfm.in_valid else [])]
 
 
@@ -226,7 +226,7 @@ def _(tfm, settings):
 def _(tfm, settings):
     return [tfm.as_module(tfm.frame_rate or settings["sr"] / settings["hop_length"])]
 
-# %% ../nbs/07_serve.ipynb #c68bd19a
+# %% ../nbs/07_serve.ipynb #26aaf0dd
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _KNOWN = {
     kind.__name__: kind
@@ -246,7 +246,7 @@ class SoundClassifier(nn.Module):
         network,  # takes [batch, channel, frequency, time], returns logits [batch, classes]
         classes,  # their names
         sample_rate,  # Hz
-        arch=None,  # name of the network, see `make_network`; without it the module can be exported, but not saved
+        arch=None,  # name of the network, see `network_named`; without it the module can be exported, but not saved
     ):
         super().__init__()
         self.front, self.network = nn.Sequential(*layers), network
@@ -369,7 +369,7 @@ def _of_any_size(module):
 def _form(network):
     "What there is to know of a network beside its name."
     averaged = isinstance(network, WindowAverage)
-    conv = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
+    conv = first_conv(network)
     return {"n_in": conv and conv.in_channels, "window": network.frames if averaged else None}
 
 
@@ -381,7 +381,7 @@ def _built(about, state, whose):
             raise ValueError("its sample rate or channels make no sense")
         with torch.device("meta"):  # which takes no memory, whatever sizes are asked for
             layers = [_KNOWN[kind](**options) for kind, options in about["layers"]]
-        network = make_xresnet_grayscale(make_network(form["arch"], len(classes)), form["n_in"])
+        network = make_xresnet_grayscale(network_named(form["arch"])(n_out=len(classes)), form["n_in"])
         if form["window"] is not None:
             network = WindowAverage(network, int(form["window"]))
         classifier = SoundClassifier(layers, network, classes, int(about["sample_rate"]), form["arch"])

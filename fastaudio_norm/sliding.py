@@ -153,7 +153,7 @@ class SlidingNormalize(_SpecNormalizer):
     def _normalized(self, x, settings):
         return sliding_normalize(x, **self.options)
 
-# %% ../nbs/02b_sliding.ipynb #64760644
+# %% ../nbs/02b_sliding.ipynb #2c3fe8f5
 def short_time_normalize(
     x,  # waveforms [..., channels, samples]
     window,  # samples
@@ -164,7 +164,7 @@ def short_time_normalize(
     start, end = _windows(x.shape[-1], window, center=True)
     level = wide.mean((-2, -1), keepdim=True)
     wide = wide - level
-    std = wide.square().mean((-2, -1), keepdim=True).sqrt()
+    std = wide.square().mean((-2, -1), keepdim=True).sqrt()  # torch.std_mean in float64 has no right ONNX graph
     means, variances = _moments_in_windows(wide, start, end)
     mean = means.mean(-2, keepdim=True)
     var = (variances + (means - mean).square()).mean(-2, keepdim=True)
@@ -195,10 +195,17 @@ class ShortTimeNormalize(_Normalizer):
     def name(self):
         return f"{type(self).__name__}(seconds={self.seconds:g}, floor={self.floor:g} dB)"
 
+    def samples(
+        self,
+        rate,  # Hz
+    ) -> int:
+        "Length of the window."
+        return max(1, round(self.seconds * rate))
+
     def encodes(self, x: AudioTensor):
         plain = x.as_subclass(torch.Tensor)
         if not plain.isfinite().all():
             raise ValueError(f"Cannot normalize a clip of shape {list(x.shape)} that has NaN or infinite samples")
-        out = short_time_normalize(plain, max(1, round(self.seconds * x.sr)), self.floor).as_subclass(type(x))
+        out = short_time_normalize(plain, self.samples(x.sr), self.floor).as_subclass(type(x))
         out.set_meta(x, as_copy=True)
         return out

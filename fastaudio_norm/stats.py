@@ -31,7 +31,7 @@ def differing_settings(
 def _span(x):
     return f"{x.min():.4g}" if x.numel() == 1 else f"{x.min():.4g} to {x.max():.4g}"
 
-# %% ../nbs/01_stats.ipynb #cefffb8f
+# %% ../nbs/01_stats.ipynb #5bb0dab4
 class StatsRecorder:
     """Statistics of all the batches it was shown, for each of the kept dimensions, in float64 on the CPU.
 
@@ -86,7 +86,7 @@ class StatsRecorder:
             if not np.isfinite(each_row.m2).all():
                 raise ValueError(f"Values are too large to be squared in float64 in {where}")
             if self.of_clips:
-                self._describe(x, lengths)
+                self._describe(x, lengths, bad)
             self._combine(each_row.pooled(self.red_dims))
             if self.quantiles:
                 self._histogram.count(rows, lengths, shape)
@@ -133,8 +133,8 @@ class StatsRecorder:
         options = (self.correction, self.nonfinite, self.quantiles, self.settings, self.of_clips)
         return StatsRecorder(red_dims or self.red_dims, *options)
 
-    def _describe(self, x, lengths):
-        if x.ndim != 4 or not x.isfinite().all():
+    def _describe(self, x, lengths, bad):
+        if x.ndim != 4 or bad:
             raise ValueError(f"Clips are finite and of shape [batch, channel, frequency, time], not {list(x.shape)}")
         self.clips = self.clips or ClipFeatures(x.shape[2])
         if len(lengths) == len(x) and (lengths < x.shape[-1]).any():

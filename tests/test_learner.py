@@ -17,8 +17,8 @@ from fastaudio_norm.clips import cached_clips
 from fastaudio_norm.data import get_dls
 from fastaudio_norm.learner import (
     WindowAverage,
-    make_network,
     make_xresnet_grayscale,
+    network_named,
     spec_learner,
     train_loops,
     train_run,
@@ -80,7 +80,7 @@ def test_networks_by_name(arch, make_dls):
 
 def test_networks_that_take_no_spectrograms(make_dls):
     with pytest.raises(ValueError, match="No network 'resnet19'"):
-        make_network("resnet19", 10)
+        network_named("resnet19")
     with pytest.raises(ValueError, match=r"VisionTransformer does not take spectrograms \[1, 32, \d+\]: Wrong image"):
         spec_learner(make_dls(), "vit_b_32")
 

@@ -15,12 +15,13 @@ import torch
 from fastai.learner import load_learner
 from fastaudio.augment.signal import ResizeSignal
 from fastaudio.core.signal import AudioTensor
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fastaudio_norm.cli import main
 from fastaudio_norm.clips import cached_clips
-from fastaudio_norm.data import SAMPLE_RATE, get_dls
+from fastaudio_norm.data import SAMPLE_RATE, get_dls, read_esc50
 from fastaudio_norm.frontend import ActiveCrop
 from fastaudio_norm.learner import spec_learner, train_run
 from fastaudio_norm.recipe import RECIPES, Recipe, make_tfms
@@ -36,8 +37,6 @@ def trained(df, path, norm="wave+channel", recipe=Recipe(epochs=1)):  # noqa: B0
 
 @pytest.fixture(scope="module")
 def learn(made_up):
-    from fastaudio_norm.data import read_esc50
-
     return trained(read_esc50(made_up), made_up)
 
 
@@ -258,8 +257,6 @@ class _Bomb:
 
 def changed(path, change):
     "The saved model with its description changed."
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["about"])
     state = load_file(path)
