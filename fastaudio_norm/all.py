@@ -38,7 +38,7 @@ from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.clips import cached_clips
 from fastaudio_norm.compare import compare
 from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls, make_clips, read_esc50
-from fastaudio_norm.drift import DriftMonitor
+from fastaudio_norm.drift import DriftCallback, DriftMonitor
 from fastaudio_norm.frontend import ActiveCrop, RandomSpeed, SpecAugment, gammatone_spec
 from fastaudio_norm.known import ast_stats, beats_stats, passt_stats, whisper_stats
 from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
@@ -50,5 +50,6 @@ from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict
 from fastaudio_norm.sliding import ShortTimeNormalize, SlidingNormalize
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+from fastaudio_norm.update import update_stats
 
 __all__ = [name for name in dir() if not name.startswith("_")]

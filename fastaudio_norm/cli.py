@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESULTS', 'OWN_DATA', 'DEMO', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #d3ae737a
+# %% ../nbs/09_cli.ipynb #fc483313
 import argparse
 import json
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from .keep import whole_file
 from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
 from .recipe import RECIPES, Recipe, without
 from .serve import SoundClassifier, predict
+from .update import update_stats
 from .report import class_accuracies, format_table, plot_comparison, plot_confusion, plot_curves, summarize
 
 # %% ../nbs/09_cli.ipynb #1a0b19bf
@@ -280,14 +281,14 @@ def _add_predict(commands):
     )
     sub.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
 
-# %% ../nbs/09_cli.ipynb #089aa3fc
+# %% ../nbs/09_cli.ipynb #01260038
 def _drift(args):
     monitor, out = DriftMonitor(args.stats), Path(args.out)
     about = monitor.known.about
     if "spectrogram" not in about:
         raise ValueError(f"{args.stats} does not tell its spectrogram: measure it again with `fastaudio-norm stats`")
     found = measure_files(audio_files(args.path), about["spectrogram"], bool(about["waveform"]))
-    monitor.merge(found.recorder.reduced((0, 1, 3)))
+    monitor.merge(found.recorder.reduced(monitor.known.red_dims))
     drift = monitor.report()
     out.mkdir(parents=True, exist_ok=True)
     live, png = out / "live.json", out / "drift.png"
@@ -309,7 +310,36 @@ def _add_drift(commands):
     sub.add_argument("path", metavar="DIR", help="folder of audio")
     _add_out(sub, "drift.png and live.json, statistics of what arrives")
 
-# %% ../nbs/09_cli.ipynb #b615f64d
+# %% ../nbs/09_cli.ipynb #451d18cc
+def _update(args):
+    change, out = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run), Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    png = out / "update.png"
+    change.show().savefig(png, dpi=150)
+    print(f"{change.table()}\n\nPicture:    {png}")
+    if args.dry_run:
+        print("Nothing was changed.")
+        return
+    for name, kept in change.after.about["updates"][-1].items():
+        if name.endswith("before"):
+            print(f"{name.capitalize()}: {kept}, beside the new file")
+
+
+def _add_update(commands):
+    sub = commands.add_parser(
+        "update",
+        help="blend statistics of what arrives into those of a training set",
+        description="Replace statistics by a blend with live ones, and give it to a model. The files before are kept.",
+    )
+    sub.set_defaults(command=_update)
+    sub.add_argument("stats", metavar="STATS", help="file that `fastaudio-norm stats` has written")
+    sub.add_argument("live", metavar="LIVE", help="live.json, which `fastaudio-norm drift` has written")
+    sub.add_argument("--weight", type=float, default=0.5, metavar="W", help="share of what is live, up to 1 (default: 0.5)")
+    sub.add_argument("--model", metavar="FILE", help="model that shall normalize by the new statistics")
+    sub.add_argument("--dry-run", action="store_true", help="show what would become of normalized values, and change nothing")
+    _add_out(sub, "update.png")
+
+# %% ../nbs/09_cli.ipynb #30a1cf42
 def make_parser():
     "The command line of `fastaudio-norm`."
     parser = argparse.ArgumentParser(prog="fastaudio-norm", description="Normalization of sound for fastai.")
@@ -320,6 +350,7 @@ def make_parser():
     _add_norms(commands)
     _add_predict(commands)
     _add_drift(commands)
+    _add_update(commands)
     return parser
 
 

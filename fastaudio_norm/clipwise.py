@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['BANDS', 'Spread', 'ClipFeatures']
 
-# %% ../nbs/00d_clipwise.ipynb #d959dc0c
+# %% ../nbs/00d_clipwise.ipynb #9055103b
 import numpy as np
-import torch
 
-from .onepass import moments_of_rows
+from .onepass import Moments
 
-# %% ../nbs/00d_clipwise.ipynb #0a06f76d
+# %% ../nbs/00d_clipwise.ipynb #5c643b2e
 BANDS = 16
 
 
@@ -38,6 +37,15 @@ class Spread:
             self.mean = self.mean + step * (other.n / n)
         self.n = n
 
+    def blended(self, other, weight):
+        "As many vectors as these, as if a share `weight` of them had been replaced by such as `other` has."
+        new, step = Spread(len(self.mean), self.m2.ndim == 1), other.mean - self.mean
+        between = step**2 if self.m2.ndim == 1 else np.outer(step, step)
+        inside, others = (each.m2 / max(each.n, 1) for each in (self, other))
+        new.n, new.mean = self.n, self.mean + weight * step
+        new.m2 = self.n * ((1 - weight) * inside + weight * others + weight * (1 - weight) * between)
+        return new
+
     @property
     def covariance(self):
         "Or the variances."
@@ -62,21 +70,29 @@ class ClipFeatures:
 
     def update(
         self,
-        x,  # tensor [clips, channel, frequency, time], finite
+        found,  # `Moments` [clips, channel, frequency, 1] of each row of each clip; channels count as one
     ):
-        if not x.numel():
+        found = Moments(*(a[found.n.any((1, 2, 3))] for a in found)).pooled(1)
+        if not len(found.n):
             return
-        means, variances, peak = _rows(x)
+        means, variances, peak = (a[:, 0, :, 0] for a in (found.mean, found.m2 / found.n, found.high.max(2, keepdims=True)))
         band = [part.mean(1) for part in np.array_split(means, self.bands, 1)]
         spread = [np.sqrt(part.mean(1)) for part in np.array_split(variances, self.bands, 1)]
         level = means.mean(1)
         shape = np.stack(band[:-1] or [np.zeros((len(level), 0))], 1).reshape(len(level), -1) - level[:, None]
-        self.features.update(np.concatenate([np.stack([level, peak], 1), shape, np.log1p(np.stack(spread, 1))], 1))
+        self.features.update(np.concatenate([level[:, None], peak, shape, np.log1p(np.stack(spread, 1))], 1))
         self.bins.update(means)
 
     def merge(self, other):
         self.features.merge(other.features)
         self.bins.merge(other.bins)
+
+    def blended(self, other, weight):
+        "As many clips as these, as if a share `weight` of them had been replaced by such as `other` has."
+        new = ClipFeatures(len(self.bins.mean))
+        new.features = self.features.blended(other.features, weight)
+        new.bins = self.bins.blended(other.bins, weight)
+        return new
 
     def to_dict(self):
         "What JSON can hold of it."
@@ -97,15 +113,3 @@ class ClipFeatures:
                 raise ValueError("a count or variance of clips is negative")
             spread.n, spread.mean, spread.m2 = content["n"], mean, m2
         return new
-
-
-def _rows(x):
-    "Mean and variance of each bin of each clip, and the peak of each clip; channels count as one. Float64 arrays."
-    x = x.detach().as_subclass(torch.Tensor)
-    x = x if x.dtype == torch.float64 or x.device.type == "mps" else x.float()
-    peak = x.amax((1, 2, 3)).double().cpu().numpy()
-    if x.device.type == "cpu":
-        found = moments_of_rows(x.contiguous()).pooled((1,))
-        return found.mean[:, 0, :, 0], found.m2[:, 0, :, 0] / np.maximum(found.n[:, 0, :, 0], 1), peak
-    variances, means = torch.var_mean(x, (1, 3), correction=0)
-    return means.double().cpu().numpy(), variances.double().cpu().numpy(), peak

@@ -14,7 +14,7 @@ from .adaptive import PCEN, RelaxedFreqNorm, RelaxedFreqNormalize, pcen
 from .sliding import ShortTimeNormalize, SlidingNormalize, short_time_normalize, sliding_normalize
 from .transforms import AudioNormalize, SpecNormalize, _offset_and_scale
 
-# %% ../nbs/02d_layers.ipynb #de7e93ef
+# %% ../nbs/02d_layers.ipynb #ec990545
 class _Layer(nn.Module):
     def __init__(self, **options):
         super().__init__()
@@ -44,6 +44,17 @@ class SpecNorm(_Layer):
             return (x - self.offset) / self.scale
         offset, scale = _offset_and_scale(self.options["method"], self.options["feature_range"], *self._of_clips(x))
         return (x - offset) / scale
+
+    def take(
+        self,
+        stats,  # `StatsRecorder`, or a file of one
+    ):
+        "Normalize by the statistics of another training set. Raises `ValueError` where they do not fit."
+        options = {name: self.options[name] for name in ("axes", "method", "feature_range")}
+        new = SpecNormalize.from_stats(stats, **options).as_module()
+        if new.options["shape"] != self.options["shape"]:
+            raise ValueError(f"Statistics of shape {new.options['shape']} do not fit those of shape {self.options['shape']}")
+        self.load_state_dict(new.state_dict())
 
     def _of_clips(self, x):
         axes, method = self.options["axes"], self.options["method"]

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-# %% ../nbs/00b_onepass.ipynb #eaf50644
+# %% ../nbs/00b_onepass.ipynb #9135cdff
 def _compiled(**options):
     "numba's compiler, for loops that let other threads run; the machine code is kept for the next process if it can be."
 
@@ -59,22 +59,24 @@ def _finite(row):
 @_compiled()
 def _rows(x, lengths, extremes, n, shift, s, q, low, high):
     for item in range(x.shape[0]):
+        into = min(item, len(n) - 1)  # one place for each item, or one for all
         for k in range(x.shape[1]):
+            at = into, k
             row = x[item, k][: lengths[item]]
-            if n[k] == 0 and len(row):
-                shift[k] = row[0]
-            s_row, q_row = _sums(row, shift[k])
+            if n[at] == 0 and len(row):
+                shift[at] = row[0]
+            s_row, q_row = _sums(row, shift[at])
             if not math.isfinite(q_row):
                 row = _finite(row)
-                if n[k] == 0:
-                    shift[k] = row[0] if len(row) else 0.0
-                s_row, q_row = _sums(row, shift[k])
-            n[k] += len(row)
-            s[k] += s_row
-            q[k] += q_row
+                if n[at] == 0:
+                    shift[at] = row[0] if len(row) else 0.0
+                s_row, q_row = _sums(row, shift[at])
+            n[at] += len(row)
+            s[at] += s_row
+            q[at] += q_row
             if extremes and len(row):
                 low_row, high_row = _extremes(row)
-                low[k], high[k] = min(low[k], low_row), max(high[k], high_row)
+                low[at], high[at] = min(low[at], low_row), max(high[at], high_row)
 
 
 @_compiled()
@@ -89,7 +91,7 @@ def _cells(x, lengths, group, scale, start, counts):
                     cell = int(math.floor(row[i] * scale[g])) - start[g]
                     counts[g, min(max(cell, 0), last)] += 1  # never outside, should another thread write to x
 
-# %% ../nbs/00b_onepass.ipynb #4d5519d5
+# %% ../nbs/00b_onepass.ipynb #2506f241
 class Moments(NamedTuple):
     "What is known of some values: int64 and float64 arrays of one shape."
 
@@ -100,8 +102,9 @@ class Moments(NamedTuple):
     high: np.ndarray  # largest, or infinity
 
     @classmethod
-    def stacked(cls, parts):
-        return cls(*map(np.array, zip(*parts)))
+    def joined(cls, parts):
+        "Parts one after the other, along their first axis."
+        return cls(*map(np.concatenate, zip(*parts)))
 
     def reshaped(self, shape):
         return Moments(*(a.reshape(shape) for a in self))
@@ -112,6 +115,14 @@ class Moments(NamedTuple):
         mean = (self.n / np.maximum(n, 1) * self.mean).sum(axes, keepdims=True)
         m2 = (self.m2 + self.n * np.square(self.mean - mean)).sum(axes, keepdims=True)
         return Moments(n, mean, m2, self.low.min(axes, keepdims=True), self.high.max(axes, keepdims=True))
+
+    def blended(self, other, weight):
+        "As many values as these, as if a share `weight`, an array, of them had been replaced by such as `other` has."
+        step = other.mean - self.mean
+        inside, others = (each.m2 / np.maximum(each.n, 1) for each in (self, other))
+        var = (1 - weight) * inside + weight * others + weight * (1 - weight) * np.square(step)
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return Moments(self.n, self.mean + weight * step, self.n * var, low, high)
 
 
 @cache
@@ -134,35 +145,36 @@ def moments(
     x,  # tensor [items, rows, frames], float32 or float64
     lengths,  # int64 array [items]: how many of an item's frames count
     extremes,  # whether to look for the smallest and the largest value, too, which takes a third of the time
-) -> Moments:  # each [rows]; values that are not finite are left out
-    "Moments of each row over all items."
+    each_item=False,  # whether items are kept apart
+) -> Moments:  # [1 or items, rows]; values that are not finite are left out
+    "Moments of each row, over all items or in each."
     find = _moments_on_cpu if x.device.type == "cpu" else _moments_on_device
-    return Moments.stacked(find(x, lengths, extremes)).pooled(0).reshaped(x.shape[1])
+    found = Moments.joined(find(x, lengths, extremes, each_item))
+    return found if each_item else found.pooled(0)
 
 
-def _moments_of(x, lengths, extremes):
+def _moments_of(x, lengths, extremes, each_item):
     none = np.inf if extremes else -np.inf
-    n = np.zeros(x.shape[1], np.int64)
-    shift, s, q = np.zeros((3, len(n)))
-    low, high = np.full(len(n), none), np.full(len(n), -none)
+    n = np.zeros((len(x) if each_item else 1, x.shape[1]), np.int64)
+    shift, s, q = np.zeros((3, *n.shape))
+    low, high = np.full(n.shape, none), np.full(n.shape, -none)
     _rows(x, lengths, extremes, n, shift, s, q, low, high)
     with np.errstate(invalid="ignore", over="ignore"):  # what float64 cannot square
         mean = s / np.maximum(n, 1)
         return Moments(n, shift + mean, np.maximum(q - s * mean, 0.0), low, high)
 
 
-def _moments_on_cpu(x, lengths, extremes):
+def _moments_on_cpu(x, lengths, extremes, each_item):
     x = x.contiguous().numpy()
-    return _share_out(lambda items: _moments_of(x[items], lengths[items], extremes), x)
+    return _share_out(lambda items: _moments_of(x[items], lengths[items], extremes, each_item), x)
 
 
 def moments_of_rows(
-    x,  # tensor [..., frames] on the CPU, float32 or float64
-) -> Moments:  # each [..., 1]; values that are not finite are left out
+    x,  # tensor [..., frames], float32 or float64
+) -> Moments:  # [..., 1]; values that are not finite are left out
     "Moments of each row by itself."
-    rows, length = x.reshape(-1, x.shape[-1]).numpy(), np.full(1, x.shape[-1])
-    parts = _share_out(lambda part: _moments_of(rows[None, part], length, False), rows)
-    return Moments(*map(np.concatenate, zip(*parts))).reshaped((*x.shape[:-1], 1))
+    rows = x.reshape(-1, 1, x.shape[-1])
+    return moments(rows, np.full(len(rows), x.shape[-1]), False, each_item=True).reshaped((*x.shape[:-1], 1))
 
 
 def count_cells(
@@ -212,21 +224,21 @@ def as_rows(
         )
     return rows, lengths.astype(np.int64), shape
 
-# %% ../nbs/00b_onepass.ipynb #0c697bd2
-def _moments_on_device(x, lengths, extremes):
+# %% ../nbs/00b_onepass.ipynb #e1aa3794
+def _moments_on_device(x, lengths, extremes, each_item):
     if x.device.type == "mps":  # has no float64
         x = x.cpu()
-    lengths = torch.from_numpy(lengths).to(x.device)
-    return [_moments_of_tensor(*part, extremes) for part in zip(x.split(16), lengths.split(16))]
+    lengths, over = torch.from_numpy(lengths).to(x.device), (2,) if each_item else (0, 2)
+    return [_moments_of_tensor(*part, extremes, over) for part in zip(x.split(16), lengths.split(16))]
 
 
-def _moments_of_tensor(x, lengths, extremes):
+def _moments_of_tensor(x, lengths, extremes, over):
     x = x.double()
     counted = x.isfinite() & (torch.arange(x.shape[-1], device=x.device) < lengths[:, None, None])
-    n = counted.sum((0, 2))
-    mean = x.where(counted, 0).sum((0, 2)) / n.clamp(min=1)
-    m2 = (x - mean[:, None]).where(counted, 0).square().sum((0, 2))
+    n = counted.sum(over, keepdim=True)
+    mean = x.where(counted, 0).sum(over, keepdim=True) / n.clamp(min=1)
+    m2 = (x - mean).where(counted, 0).square().sum(over, keepdim=True)
     low, high = torch.full_like(mean, -math.inf), torch.full_like(mean, math.inf)
     if extremes:
-        low, high = x.where(counted, math.inf).amin((0, 2)), x.where(counted, -math.inf).amax((0, 2))
-    return Moments(*(t.cpu().numpy() for t in (n, mean, m2, low, high)))
+        low, high = (f(x.where(counted, fill), over, keepdim=True) for f, fill in ((torch.amin, math.inf), (torch.amax, -math.inf)))
+    return Moments(*(t.squeeze(2).cpu().numpy() for t in (n, mean, m2, low, high)))

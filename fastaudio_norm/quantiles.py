@@ -10,7 +10,7 @@ import numpy as np
 
 from .onepass import count_cells
 
-# %% ../nbs/00c_quantiles.ipynb #c9cb18b9
+# %% ../nbs/00c_quantiles.ipynb #640b6b35
 CELLS = 1024
 _LOWEST = -160  # level: cells of 2**-160 tell the smallest float32 numbers apart
 
@@ -83,6 +83,30 @@ class Histogram:
             new.counts = self.counts
         else:
             new.add(self)
+        return new
+
+    def together(
+        self,
+        other,  # `Histogram` of the same rows
+    ) -> list:
+        "This and the other histogram, for values between the same limits."
+        both = [(each, each.counts.any(1)) for each in (self, other)]
+        low = np.min([np.where(some, each.low, np.inf) for each, some in both], 0)
+        high = np.max([np.where(some, each.high, -np.inf) for each, some in both], 0)
+        return [each.widened(low.reshape(self.shape), high.reshape(self.shape)) for each in (self, other)]
+
+    def blended(
+        self,
+        other,  # `Histogram` of the same rows
+        weight,  # array [rows], 0 to 1
+    ):
+        "As many values as these, as if a share `weight` of them had been replaced by such as `other` has."
+        new, others = self.together(other)
+        n = new.counts.sum(1, keepdims=True)
+        share = others.counts / np.maximum(others.counts.sum(1, keepdims=True), 1)
+        upto = ((1 - weight[:, None]) * new.counts + weight[:, None] * n * share).cumsum(1)
+        upto[:, -1:] = n
+        new.counts = np.diff(np.rint(upto).astype(np.int64), axis=1, prepend=0)
         return new
 
     @property

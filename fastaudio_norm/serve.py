@@ -6,7 +6,7 @@
 __all__ = ['LONGEST', 'ResampleLayer', 'Downmix', 'Pad', 'LoudestCrop', 'Spectrum', 'Filters', 'Decibels', 'Deltas',
            'SoundClassifier', 'as_pipeline', 'Prediction', 'predict']
 
-# %% ../nbs/07_serve.ipynb #74fac88e
+# %% ../nbs/07_serve.ipynb #72cbc878
 import copy
 import json
 import math
@@ -34,6 +34,7 @@ from .keep import whole_file
 from .layers import AudioNorm, PCENNorm, ShortTimeNorm, SlidingNorm, SpecNorm, _Layer
 from .learner import WindowAverage, first_conv, make_xresnet_grayscale, network_named
 from .sliding import ShortTimeNormalize
+from .stats import StatsRecorder, differing_settings
 from .transforms import AudioNormalize, _Normalizer
 
 # %% ../nbs/07_serve.ipynb #fa5a9145
@@ -226,7 +227,7 @@ def _(tfm, settings):
 def _(tfm, settings):
     return [tfm.as_module(tfm.frame_rate or settings["sr"] / settings["hop_length"])]
 
-# %% ../nbs/07_serve.ipynb #26aaf0dd
+# %% ../nbs/07_serve.ipynb #6b0f1256
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _KNOWN = {
     kind.__name__: kind
@@ -319,6 +320,23 @@ class SoundClassifier(nn.Module):
         if not isinstance(about, dict) or (about.get("kind"), about.get("version")) != (_KIND, _VERSION):
             raise ValueError(f"{path} is no model that this version of fastaudio_norm has saved")
         return _built(about, state, path)
+
+    def renormalize(
+        self,
+        stats,  # `StatsRecorder`, or a file of one
+    ):
+        "Normalize by the statistics of another training set. Raises `ValueError` where they do not fit, or there are none."
+        norms = [layer for layer in self.front if isinstance(layer, SpecNorm) and layer.options["shape"] is not None]
+        if not norms:
+            raise ValueError("This model does not normalize by statistics of its training set")
+        stats = stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats)
+        [spectrum] = (layer for layer in self.front if isinstance(layer, Spectrum))
+        made = {name: spectrum.options[name] for name in ("n_fft", "win_length", "hop_length", "power", "normalized")}
+        difference = differing_settings({**made, "sr": self.sample_rate}, stats.settings)
+        if difference:
+            raise ValueError(f"These statistics are of spectrograms with {difference}")
+        for layer in norms:
+            layer.take(stats)
 
     def extra_repr(self):
         return f"{len(self.classes)} classes, {self.sample_rate} Hz"

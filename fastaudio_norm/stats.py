@@ -31,7 +31,7 @@ def differing_settings(
 def _span(x):
     return f"{x.min():.4g}" if x.numel() == 1 else f"{x.min():.4g} to {x.max():.4g}"
 
-# %% ../nbs/01_stats.ipynb #5bb0dab4
+# %% ../nbs/01_stats.ipynb #c756074b
 class StatsRecorder:
     """Statistics of all the batches it was shown, for each of the kept dimensions, in float64 on the CPU.
 
@@ -51,6 +51,8 @@ class StatsRecorder:
         clips=False,  # whether to keep how clips [batch, channel, frequency, time] differ, too, in `clips`
     ):
         self.red_dims = tuple(red_dims)
+        if clips and not {0, 3} <= set(self.red_dims):
+            raise ValueError(f"To keep how clips differ, dimensions 0 and 3 are among those to reduce over, not {red_dims}")
         if not self.red_dims or len(set(self.red_dims)) != len(self.red_dims) or any(d < 0 for d in self.red_dims):
             raise ValueError(f"red_dims are distinct dimensions counted from 0, not {red_dims}")
         if nonfinite not in ("raise", "skip"):
@@ -76,7 +78,8 @@ class StatsRecorder:
         rows, lengths, shape = as_rows(x, self.red_dims, lengths)
         values = int(lengths.sum()) * rows.shape[1]
         if values:
-            each_row = moments(rows, lengths, extremes=self.quantiles).reshaped(shape)
+            found = moments(rows, lengths, self.quantiles or self.of_clips, each_item=self.of_clips)
+            each_row = found.pooled(0).reshaped(shape)
             bad = values - int(each_row.n.sum())
             where = f"batch {self.batches}, of shape {list(x.shape)}, given to StatsRecorder(red_dims={self.red_dims})"
             if bad and self.nonfinite == "raise":
@@ -86,7 +89,7 @@ class StatsRecorder:
             if not np.isfinite(each_row.m2).all():
                 raise ValueError(f"Values are too large to be squared in float64 in {where}")
             if self.of_clips:
-                self._describe(x, lengths, bad)
+                self._describe(x, found, bad)
             self._combine(each_row.pooled(self.red_dims))
             if self.quantiles:
                 self._histogram.count(rows, lengths, shape)
@@ -95,6 +98,19 @@ class StatsRecorder:
 
     def merge(self, other):
         "Count all that `other` has counted. Raises `ValueError` when it has other dimensions or settings."
+        self._check_alike(other)
+        if other._moments:
+            self._combine(other._moments)
+            if self.quantiles:
+                self._histogram.add(other._histogram)
+            if self.of_clips and other.clips:
+                self.clips = self.clips or ClipFeatures(len(other.clips.bins.mean))
+                self.clips.merge(other.clips)
+        self.settings = self.settings or other.settings
+        self.batches += other.batches
+        self.skipped += other.skipped
+
+    def _check_alike(self, other):
         refused = f"Cannot merge {other!r} into {self!r}: "
         if other.red_dims != self.red_dims or (
             self._moments and other._moments and self._moments.n.shape != other._moments.n.shape
@@ -107,16 +123,6 @@ class StatsRecorder:
         difference = differing_settings(self.settings, other.settings)
         if difference:
             raise ValueError(refused + f"its spectrograms have {difference}")
-        if other._moments:
-            self._combine(other._moments)
-            if self.quantiles:
-                self._histogram.add(other._histogram)
-            if self.of_clips and other.clips:
-                self.clips = self.clips or ClipFeatures(len(other.clips.bins.mean))
-                self.clips.merge(other.clips)
-        self.settings = self.settings or other.settings
-        self.batches += other.batches
-        self.skipped += other.skipped
 
     def __add__(self, other):
         if not isinstance(other, StatsRecorder):
@@ -133,15 +139,11 @@ class StatsRecorder:
         options = (self.correction, self.nonfinite, self.quantiles, self.settings, self.of_clips)
         return StatsRecorder(red_dims or self.red_dims, *options)
 
-    def _describe(self, x, lengths, bad):
+    def _describe(self, x, found, bad):
         if x.ndim != 4 or bad:
             raise ValueError(f"Clips are finite and of shape [batch, channel, frequency, time], not {list(x.shape)}")
         self.clips = self.clips or ClipFeatures(x.shape[2])
-        if len(lengths) == len(x) and (lengths < x.shape[-1]).any():
-            for clip, length in zip(x, lengths):
-                self.clips.update(clip[None, ..., :length])
-        else:
-            self.clips.update(x)
+        self.clips.update(found.reshaped((*x.shape[:3], 1)))
 
     def _check(self, x):
         if x.is_complex():
@@ -157,7 +159,7 @@ class StatsRecorder:
 
     def _combine(self, found):
         if self._moments:
-            found = Moments.stacked([self._moments, found]).pooled(0).reshaped(found.n.shape)
+            found = Moments.joined([m.reshaped((1, *m.n.shape)) for m in (self._moments, found)]).pooled(0).reshaped(found.n.shape)
         self._moments = found
         if self.quantiles:
             before = self._histogram
@@ -279,6 +281,32 @@ def iqr(self: StatsRecorder):
 def quantile_error(self: StatsRecorder):
     "Bound on the error of each quantile: at most 1/512 of the distance from `min` to `max`."
     return torch.from_numpy(self._cells().width)
+
+# %% ../nbs/01_stats.ipynb #83184546
+@patch
+def blended(
+    self: StatsRecorder,
+    other,  # `StatsRecorder` of the same kind of spectrograms
+    weight,  # share of the values to replace, above 0 and at most 1
+) -> StatsRecorder:
+    """As many values as these, as if a share `weight` of them had been replaced by such as `other` has counted.
+
+    Over the dimensions that either was reduced over; `min` and `max` are those of both. Raises `ValueError` for a weight
+    that is none, and for what `merge` refuses.
+    """
+    if not 0 < weight <= 1:
+        raise ValueError(f"A weight is above 0 and at most 1, not {weight}")
+    red_dims = sorted({*self.red_dims, *other.red_dims})
+    new, other = self.reduced(red_dims), other.reduced(red_dims)
+    new._check_alike(other)
+    weights = np.where(other._counted().n > 0, weight, 0.0)
+    new._moments = new._counted().blended(other._moments, weights)
+    if new.quantiles:
+        new._histogram = new._histogram.blended(other._histogram, weights.reshape(-1))
+    if new.clips and other.clips:
+        new.clips = new.clips.blended(other.clips, weight)
+    new.settings = new.settings or other.settings
+    return new
 
 # %% ../nbs/01_stats.ipynb #12e77356
 @patch

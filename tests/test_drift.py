@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 
 from fastaudio_norm.cli import main
 from fastaudio_norm.clipwise import BANDS, ClipFeatures
-from fastaudio_norm.drift import DriftMonitor
+from fastaudio_norm.data import SPECS, get_dls, read_esc50
+from fastaudio_norm.drift import DriftCallback, DriftMonitor
+from fastaudio_norm.learner import spec_learner
+from fastaudio_norm.measure import measure
+from fastaudio_norm.onepass import as_rows, moments
 from fastaudio_norm.stats import StatsRecorder
-from fastaudio_norm.transforms import record
+from fastaudio_norm.transforms import AudioNormalize, SpecNormalize, record
 
 SETTINGS = {"mel": False, "to_db": True, "sr": 16000, "n_fft": 126, "hop_length": 63, "win_length": 126}
 HZ = np.linspace(0, 8000, 64)
@@ -56,16 +60,22 @@ def report(reference, x, **options):
 # ---- how clips differ
 
 
+def rows_of(x):
+    "Moments of the rows of each clip."
+    rows, lengths, shape = as_rows(x, (0, 3))
+    return moments(rows, lengths, extremes=True, each_item=True).reshaped((-1, *shape[1:]))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 40), st.integers(2, 40), st.data())
 def test_however_clips_are_divided_what_is_known_is_the_same(n, bins, data):
     x = torch.randn(n, 2, bins, 7, generator=torch.Generator().manual_seed(n)) * 5 - 40
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=3)))
     whole, parts = ClipFeatures(bins), ClipFeatures(bins)
-    whole.update(x)
+    whole.update(rows_of(x))
     for start, end in zip([0, *cuts], [*cuts, n]):
         part = ClipFeatures(bins)
-        part.update(x[start:end])
+        part.update(rows_of(x[start:end]))
         parts.merge(part)
     np.testing.assert_allclose(parts.features.mean, whole.features.mean, rtol=1e-9)
     np.testing.assert_allclose(parts.features.m2, whole.features.m2, rtol=1e-7, atol=1e-7)
@@ -76,7 +86,7 @@ def test_however_clips_are_divided_what_is_known_is_the_same(n, bins, data):
 def test_features_are_what_they_are_called():
     x = clips(50, 3).double()
     found = ClipFeatures(64)
-    found.update(x)
+    found.update(rows_of(x))
     level, peak = x.mean((1, 2, 3)), x.amax((1, 2, 3))
     bands = x.unflatten(2, (BANDS, 4))
     shape = bands.mean((1, 3, 4)) - level[:, None]
@@ -108,16 +118,19 @@ def test_a_recorder_keeps_and_merges_what_is_known_of_clips(tmp_path):
     with pytest.raises(ValueError, match="has not kept how clips differ"):
         first.merge(StatsRecorder((0, 1, 3), quantiles=True))
     with pytest.raises(ValueError, match="batch, channel, frequency, time"):
-        StatsRecorder((0, 2), clips=True).update(torch.zeros(2, 3, 4))
+        StatsRecorder((0, 3), clips=True).update(torch.zeros(2, 3, 4, 5, 6))
+    with pytest.raises(ValueError, match="dimensions 0 and 3"):
+        StatsRecorder((0, 2), clips=True)
 
 
 def test_padding_is_no_part_of_a_clip():
-    x, lengths = clips(6, 2), torch.tensor([40, 7, 40, 13, 1, 25])
+    x, lengths = clips(7, 2), torch.tensor([40, 7, 40, 0, 13, 1, 25])
     padded, alone = StatsRecorder((0, 1, 3), clips=True), StatsRecorder((0, 1, 3), clips=True)
     for clip, length in zip(x, lengths):
         alone.update(clip[None, ..., :length])
         clip[..., length:] = -100.0
     padded.update(x, lengths=lengths)
+    assert padded.clips.bins.n == 6
     np.testing.assert_allclose(padded.clips.features.m2, alone.clips.features.m2, rtol=1e-9, atol=1e-9)
 
 
@@ -257,3 +270,51 @@ def test_the_picture(reference):
     top, bottom = monitor.show().axes
     assert "level up 20 dB" in top.get_title() and bottom.get_xlabel() == "frequency (Hz)"
     assert str(monitor.report()).startswith("20 clips: level up 20 dB")
+
+
+# ---- a Learner that is watched
+
+
+def watched(path, monitor, item_tfms=(), batch_tfms=None):
+    batch_tfms = [SPECS["mel"](), SpecNormalize(axes=(0, 1, 3))] if batch_tfms is None else batch_tfms
+    dls = get_dls(read_esc50(path), path, 1, 8, list(item_tfms), batch_tfms, num_workers=0)
+    return spec_learner(dls, cbs=DriftCallback(monitor))
+
+
+def made_quiet(path, folder, gain):
+    folder.mkdir()
+    for file in (path / "audio").iterdir():
+        samples, sr = soundfile.read(file)
+        soundfile.write(folder / file.name, gain * samples, sr, subtype="FLOAT")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def measured(made_up):
+    return measure(made_up)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_learner_shows_the_monitor_what_spectrograms_were_before_they_were_normalized(made_up, measured, tmp_path):
+    monitor = DriftMonitor(measured)
+    learn = watched(made_up, monitor)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+        assert monitor.clips == 0  # the same clips each epoch tell nothing new
+        learn.get_preds(dl=learn.dls.test_dl(made_quiet(made_up, tmp_path / "same", 1.0)))
+        assert monitor.clips == 50
+        np.testing.assert_allclose(monitor.live.mean, measured.mean, atol=1e-3)
+        with pytest.warns(UserWarning, match="100 clips: level down"):
+            learn.get_preds(dl=learn.dls.test_dl(made_quiet(made_up, tmp_path / "quiet", 0.01)))
+
+
+def test_a_learner_whose_normalization_cannot_be_undone(made_up, measured):
+    monitor = DriftMonitor(measured)
+    for item_tfms, batch_tfms, says in (
+        ([], [SPECS["mel"](), SpecNormalize(axes=(3,))], "cannot be told"),
+        ([AudioNormalize()], None, "by nothing"),
+    ):
+        learn = watched(made_up, monitor, item_tfms, batch_tfms)
+        with pytest.raises(ValueError, match=says), learn.no_bar():
+            learn.validate()
+    assert monitor.clips == 0
