@@ -227,7 +227,7 @@ def _(tfm, settings):
 def _(tfm, settings):
     return [tfm.as_module(tfm.frame_rate or settings["sr"] / settings["hop_length"])]
 
-# %% ../nbs/07_serve.ipynb #6b0f1256
+# %% ../nbs/07_serve.ipynb #2d488016
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _KNOWN = {
     kind.__name__: kind
@@ -269,8 +269,12 @@ class SoundClassifier(nn.Module):
         rate=None,  # Hz of the waveforms; default: its own
     ) -> torch.export.ExportedProgram:
         "Its graph, for any number of clips, channels and samples; `torch.export.save` keeps it, and needs nothing of ours."
-        rate = rate or self.sample_rate
-        module = _of_any_size(copy.deepcopy(self.at(rate)))
+        return self._graph(rate or self.sample_rate, _of_any_size)
+
+    def _graph(self, rate, *changes):
+        module = copy.deepcopy(self.at(rate))
+        for change in changes:
+            _replace(module, change)
         example = torch.randn(2, 2, 7 * rate, generator=torch.Generator().manual_seed(0))
         anything = {dim: torch.export.Dim.AUTO for dim in range(3)}
         with torch.fx.experimental._config.patch(backed_size_oblivious=True):  # also where a size comes down to 1
@@ -282,8 +286,9 @@ class SoundClassifier(nn.Module):
         rate=None,  # Hz of the waveforms; default: its own
     ):
         "Write its graph for onnxruntime and others: `waveform` to `probabilities`. Needs the packages onnx and onnxscript."
+        graph = self._graph(rate or self.sample_rate, _of_any_size, _in_float64)
         program = torch.onnx.export(
-            self.program(rate), dynamo=True, input_names=["waveform"], output_names=["probabilities"], verbose=False
+            graph, dynamo=True, input_names=["waveform"], output_names=["probabilities"], verbose=False
         )
         with whole_file(path) as part:
             program.save(part)
@@ -374,14 +379,31 @@ class _Pool(nn.Module):
         return x
 
 
+class _InFloat64(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer.double()
+
+    def forward(self, x):
+        return self.layer(x.double()).to(x.dtype)
+
+
 def _of_any_size(module):
-    "Replaces pools in place."
+    return _Pool(module) if _Pool.can(module) else None
+
+
+def _in_float64(module):  # onnxruntime's transform in float32 is off by 1e-5 of the loudest bin, a dB where others are silent
+    return _InFloat64(module) if isinstance(module, Spectrum) else None
+
+
+def _replace(module, change):
+    "Put what `change` makes of submodules into their place, where it makes anything."
     for name, child in module.named_children():
-        if _Pool.can(child):
-            setattr(module, name, _Pool(child))
+        new = change(child)
+        if new is None:
+            _replace(child, change)
         else:
-            _of_any_size(child)
-    return module
+            setattr(module, name, new)
 
 
 def _form(network):

@@ -1,5 +1,6 @@
 """A trained network outside of fastai: the same probabilities everywhere, and files that cannot be trusted."""
 
+import copy
 import json
 import pickle
 import struct
@@ -25,7 +26,16 @@ from fastaudio_norm.data import SAMPLE_RATE, get_dls, read_esc50
 from fastaudio_norm.frontend import ActiveCrop
 from fastaudio_norm.learner import spec_learner, train_run
 from fastaudio_norm.recipe import RECIPES, Recipe, make_tfms
-from fastaudio_norm.serve import LoudestCrop, Pad, ResampleLayer, SoundClassifier, _of_any_size, as_pipeline, predict
+from fastaudio_norm.serve import (
+    LoudestCrop,
+    Pad,
+    ResampleLayer,
+    SoundClassifier,
+    _of_any_size,
+    _replace,
+    as_pipeline,
+    predict,
+)
 
 STRONG = RECIPES["strong"]._replace(epochs=1, crop=0.4)
 
@@ -160,9 +170,30 @@ print(json.dumps(program(torch.from_numpy(numpy.load({str(tmp_path / "wave.npy")
 def test_pools_of_graphs_are_those_of_torch(pool, shape):
     x = torch.randn(2, 3, *shape)
     if min(shape) >= 3:
-        replaced = _of_any_size(nn.Sequential(pool))
+        replaced = nn.Sequential(pool)
+        _replace(replaced, _of_any_size)
         assert not isinstance(replaced[0], type(pool))
         torch.testing.assert_close(replaced(x), pool(x))
+
+
+class Quietest(nn.Module):
+    "The lower its level, the more probable a bin."
+
+    def forward(self, spec):
+        return -spec.mean((1, 3))
+
+
+def test_onnxruntime_hears_the_quietest_bins(classifier, tmp_path):
+    "A tone 100 dB above what is in the other bins, where a Fourier transform in float32 is a dB off."
+    classifier = SoundClassifier(classifier.front[:-1], Quietest(), range(64), SAMPLE_RATE)
+    classifier.to_onnx(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    t = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
+    noise = torch.randn(10, 1, SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    x = 0.9 * torch.sin(2 * torch.pi * 440 * t) + 1e-6 * noise
+    expected = copy.deepcopy(classifier).double()(x.double())
+    found = session.run(None, {"waveform": x.numpy()})[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_long_files_in_windows(classifier, make_file):
