@@ -10,7 +10,7 @@ import numpy as np
 
 from .onepass import Moments
 
-# %% ../nbs/00d_clipwise.ipynb #5c643b2e
+# %% ../nbs/00d_clipwise.ipynb #a4afe1d9
 BANDS = 16
 
 
@@ -109,7 +109,7 @@ class ClipFeatures:
             mean, m2 = (np.array(part, np.float64) for part in parts)
             if mean.shape != spread.mean.shape or m2.shape != spread.m2.shape or not np.isfinite(m2).all():
                 raise ValueError("what is known of clips does not fit together")
-            if not isinstance(content["n"], int) or content["n"] < 0 or (m2.diagonal() if m2.ndim > 1 else m2).min() < 0:
-                raise ValueError("a count or variance of clips is negative")
+            if not isinstance(content["n"], int) or not 0 <= content["n"] < 2**53 or (m2.diagonal() if m2.ndim > 1 else m2).min() < 0:
+                raise ValueError("a count of clips is none, or a variance negative")
             spread.n, spread.mean, spread.m2 = content["n"], mean, m2
         return new

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MAX_BYTES', 'whole_file', 'write_json', 'read_json']
 
-# %% ../nbs/00a_keep.ipynb #689e0e74
+# %% ../nbs/00a_keep.ipynb #1798426c
 import hashlib
 import json
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ def whole_file(
     finally:
         part.unlink(missing_ok=True)
 
-# %% ../nbs/00a_keep.ipynb #80c0e98f
+# %% ../nbs/00a_keep.ipynb #fdf3138e
 MAX_BYTES = 64 * 2**20  # a hundred times what statistics of a thousand bins take
 
 
@@ -52,6 +53,10 @@ def _no_constant(name):
     raise ValueError(f"it has {name} for a number")
 
 
+def _finite(digits):
+    return float(digits) if math.isfinite(float(digits)) else _no_constant(digits)
+
+
 def read_json(
     path,  # file from `write_json`
     kind,
@@ -63,7 +68,7 @@ def read_json(
     if size > MAX_BYTES:
         raise ValueError(f"{path} is no {kind} file: it has {size / 2**20:.0f} MiB, more than {MAX_BYTES / 2**20:.0f}")
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        whole = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as e:
         raise ValueError(f"{path} is no {kind} file, or is cut short: {e}") from e
     keys = {"kind", "version", "sha256", "content"}

@@ -322,7 +322,7 @@ def all_reduce(
     torch.distributed.all_gather_object(every, self, group)
     vars(self).update(vars(sum(every)), about=self.about)
 
-# %% ../nbs/01_stats.ipynb #c28241a1
+# %% ../nbs/01_stats.ipynb #070db6b6
 _OPTIONS = ("red_dims", "correction", "nonfinite", "quantiles")
 
 
@@ -366,10 +366,15 @@ def load(
 
 
 def _recorder_of(content):
-    new = StatsRecorder(*(content[name] for name in _OPTIONS), settings=content["settings"])
-    new.about, new.batches, new.skipped = content["about"], content["batches"], content["skipped"]
-    if "clips" in content:
-        new.of_clips, new.clips = True, ClipFeatures.from_dict(content["clips"])
+    settings, about = content["settings"], content["about"]
+    if not (isinstance(about, dict) and isinstance(settings or {}, dict)) or any(
+        isinstance(value, (list, dict)) for value in (settings or {}).values()
+    ):
+        raise ValueError("what it tells of the spectrograms is no table of names and values")
+    if any(not isinstance(content[name], int) for name in ("correction", "batches", "skipped")):
+        raise ValueError("a count is no whole number")
+    new = StatsRecorder(*(content[name] for name in _OPTIONS), settings=settings)
+    new.about, new.batches, new.skipped = about, content["batches"], content["skipped"]
     n = np.array(content["n"], np.int64).reshape(content["shape"])
     none = np.inf if new.quantiles else -np.inf
     found = Moments(n, np.zeros(n.shape), np.zeros(n.shape), np.full(n.shape, none), np.full(n.shape, -none))
@@ -377,9 +382,15 @@ def _recorder_of(content):
         getattr(found, name)[n > 0] = np.array(content[name], np.float64)
     if not all(np.isfinite(a).all() and (a >= 0).all() for a in (n, found.m2)) or not np.isfinite(found.mean).all():
         raise ValueError("a count or spread is negative, or a number is not finite")
+    if new.quantiles and not all(np.isfinite(a[n > 0]).all() for a in (found.low, found.high)):
+        raise ValueError("a smallest or largest value is not finite")
     if any(n.shape[d] != 1 for d in new.red_dims):
         raise ValueError(f"statistics over {new.red_dims} cannot have the shape {list(n.shape)}")
     new._moments = found
+    if "clips" in content:
+        new.of_clips, new.clips = True, ClipFeatures.from_dict(content["clips"])
+        if n.ndim != 4 or n.shape[2] not in (1, len(new.clips.bins.mean)):
+            raise ValueError(f"clips of {len(new.clips.bins.mean)} bins do not belong to statistics of shape {list(n.shape)}")
     if new.quantiles:
         new._histogram = Histogram(found.low, found.high)
         for row, counts in zip(new._histogram.counts, content["counts"], strict=True):

@@ -76,7 +76,7 @@ def _changes(before, after, live, shown, labels):
 def _number(parts, k):
     return " ± ".join(f"{part[k]:.2f}" for part in parts)
 
-# %% ../nbs/08a_update.ipynb #09d5a7d9
+# %% ../nbs/08a_update.ipynb #92698757
 def _kept(file):
     "A copy of `file` under the first name that is free: stats.1.json, stats.2.json, …"
     copies = (file.with_name(f"{file.stem}.{n}{file.suffix}") for n in count(1))
@@ -100,6 +100,9 @@ def update_stats(
     stats = Path(stats)
     before = StatsRecorder.load(stats)
     live = live if isinstance(live, StatsRecorder) else StatsRecorder.load(live)
+    updates = before.about.get("updates", [])
+    if not isinstance(updates, list):
+        raise ValueError(f"{stats} has no list of updates, but {updates!r}")
     after = before.blended(live, weight)
     classifier = model and SoundClassifier.load(model)
     if classifier:
@@ -112,6 +115,6 @@ def update_stats(
         if classifier:
             log["model before"] = _kept(Path(model)).name
             classifier.save(model)
-        after.about = {**before.about, "updates": [*before.about.get("updates", []), log]}
+        after.about = {**before.about, "updates": [*updates, log]}
         after.save(stats)
     return StatsUpdate(before.reduced(after.red_dims), after, live.reduced(after.red_dims))

@@ -1,6 +1,7 @@
 """What is known of clips, and a monitor of what arrives."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fastaudio_norm.cli import main
 from fastaudio_norm.clipwise import BANDS, ClipFeatures
 from fastaudio_norm.data import SPECS, get_dls, read_esc50
 from fastaudio_norm.drift import DriftCallback, DriftMonitor
+from fastaudio_norm.keep import read_json, write_json
 from fastaudio_norm.learner import spec_learner
 from fastaudio_norm.measure import measure
 from fastaudio_norm.onepass import as_rows, moments
@@ -262,6 +264,31 @@ def test_drift_command(made_up, tmp_path, capsys):
     assert stopped.value.code == 1 and "everything above" in capsys.readouterr().out
     assert StatsRecorder.load(tmp_path / "muffled" / "live.json").clips.bins.n == 50
     assert (tmp_path / "muffled" / "drift.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda c: c["settings"].update(n_fft=10**15), "spectrograms have"),
+        (lambda c: c["settings"].update(n_fft="many"), "spectrograms have"),
+        (lambda c: c["settings"].update(n_mels=-3), "spectrograms have"),
+        (lambda c: c["about"].update(spectrogram="../../etc/passwd"), "Unknown spectrogram"),
+        (lambda c: c["about"].update(spectrogram=["mel"]), "Unknown spectrogram"),
+        (lambda c: c["about"].pop("spectrogram"), "does not tell its spectrogram"),
+        (lambda c: c["clips"]["bins"].__setitem__(slice(None), [[0.0], [1.0]]), "does not hold"),
+        (lambda c: c["clips"].update(n=10**40), "a count of clips is none"),
+        (lambda c: c["clips"]["features"][1].pop(), "does not hold"),
+        (lambda c: c.pop("clips"), "does not tell how clips differ"),
+    ],
+)
+def test_hostile_statistics_are_refused(change, says, made_up, tmp_path, capsys):
+    main(["stats", str(made_up), "--out", str(tmp_path)])
+    content = read_json(tmp_path / "stats.json", "statistics", 1)
+    change(content)
+    write_json(tmp_path / "stats.json", "statistics", 1, content)
+    with pytest.raises(SystemExit) as stopped:
+        main(["drift", str(tmp_path / "stats.json"), str(made_up), "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 2 and re.search(says, capsys.readouterr().err)
 
 
 def test_the_picture(reference):

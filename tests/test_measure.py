@@ -314,3 +314,27 @@ def test_a_process_that_dies_ends_the_others_with_an_error(made_up, tmp_path):
     assert first.returncode == 2 and "Another process ended early" in error.splitlines()[-1]
     assert not (tmp_path / "out" / "stats.json").exists()
     assert time.monotonic() - began < 240  # no hang
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mel": False, "sr": 16000, "n_fft": 10**15},
+        {"mel": True, "sr": 16000, "n_fft": 1024, "sample_rate": 16000},
+        {
+            "mel": True,
+            "sr": "x",
+            "n_fft": 1024,
+            "sample_rate": 16000,
+            "f_max": "x",
+            "f_min": 0,
+            "n_mels": 4,
+            "mel_scale": "htk",
+        },
+        {"mel": False, "sr": 16000, "n_fft": "many"},
+        {"filters": "gammatone", "n_filters": 10**15, "f_min": 50, "f_max": 8000},
+    ],
+)
+def test_settings_of_no_spectrogram_have_no_frequencies(settings):
+    with pytest.raises(ValueError, match="No spectrogram"):
+        bin_frequencies(settings)

@@ -403,6 +403,12 @@ def spoil(file, how):
         (lambda c: c.update(nonfinite="x"), "raise"),
         (lambda c: c.update(mean=["a"] * 4), "could not convert"),
         (lambda c: c.update(mean=None), "TypeError|ValueError"),
+        (lambda c: c.update(settings=[1]), "no table"),
+        (lambda c: c.update(settings={"n_fft": [10**9] * 3}), "no table"),
+        (lambda c: c.update(about="../../etc/passwd"), "no table"),
+        (lambda c: c.update(batches="many"), "whole number"),
+        (lambda c: c.update(correction=None), "whole number"),
+        (lambda c: c["n"].__setitem__(0, 10**30), "OverflowError"),
     ],
 )
 def test_a_file_with_wrong_content(saved, how, message):
@@ -421,6 +427,7 @@ def test_a_file_with_wrong_content(saved, how, message):
         (lambda text: text.replace('"kind"', '"type"'), "no statistics file of fastaudio_norm"),
         (lambda text: text.replace('"version": 1', '"version": 2'), "version 2"),
         (lambda text: text.replace('"mean": [', '"mean": [NaN, '), "NaN for a number"),
+        (lambda text: text.replace('"mean": [', '"mean": [1e999, '), "1e999 for a number"),
         (lambda text: "[" * 100_000, "cut short"),
         (lambda text: "[1, 2]", "it should hold"),
         (lambda text: '{"a": 1' + "0" * 5000 + "}", "cut short"),
