@@ -6,6 +6,7 @@ On made-up clips. Ends with status 1 if the files of results differ.
 """
 
 import argparse
+import math
 import random
 import subprocess
 import sys
@@ -39,6 +40,19 @@ def kill(path, out, seconds):
     return False
 
 
+def undisturbed(path, out):
+    "Seconds to the first run that is kept, and for each after it."
+    start, first = time.monotonic(), None
+    process = subprocess.Popen(command(path, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        if first is None and rows(out) > 0:
+            first = time.monotonic() - start
+        time.sleep(0.1)
+    if process.returncode:
+        sys.exit(f"The comparison ended with status {process.returncode}")
+    return first, (time.monotonic() - start - first) / (rows(out) - 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
@@ -46,19 +60,19 @@ def main():
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
-        path, undisturbed, killed = (Path(folder) / name for name in ("clips", "undisturbed", "killed"))
+        path, whole, killed = (Path(folder) / name for name in ("clips", "whole", "killed"))
         make_clips(path, per_fold=1, seconds=0.5)
-        start = time.monotonic()
-        subprocess.run(command(path, undisturbed), check=True, capture_output=True)
-        whole = time.monotonic() - start
-        print(f"Undisturbed: {rows(undisturbed)} runs in {whole:.0f} s")
+        first, each = undisturbed(path, whole)
+        print(f"Undisturbed: {rows(whole)} runs, the first after {first:.1f} s, each other {each:.1f} s", flush=True)
+        share = 0.6 * rows(whole) * each / args.kills  # so that the kills come to their end before the runs do
+        longest = first + share + math.sqrt(share**2 + 2 * share * first)
         for number in range(1, args.kills + 1):
-            seconds = rng.uniform(0, 40)  # of which the first ten or so go into starting
+            seconds = rng.uniform(0, longest)
             if not kill(path, killed, seconds):
                 sys.exit("It came to its end before the kills did: there are too few runs")
             print(f"Kill {number:2} after {seconds:4.1f} s: {rows(killed)} runs are kept", flush=True)
         subprocess.run(command(path, killed), check=True, capture_output=True)
-        [expected], [found] = (list(out.glob("*.jsonl")) for out in (undisturbed, killed))
+        [expected], [found] = (list(out.glob("*.jsonl")) for out in (whole, killed))
         same = found.name == expected.name and found.read_bytes() == expected.read_bytes()
         print(f"Went on to the end: the files of results are {'the same' if same else 'different'}, byte by byte")
         sys.exit(not same)

@@ -259,7 +259,7 @@ SOUNDS = {
     "engine": _engine, "rain": _rain, "wind": _wind, "bell": _bell, "fire": _fire,
 }  # fmt: skip
 
-# %% ../nbs/04_data.ipynb #b6c9e56b
+# %% ../nbs/04_data.ipynb #cd647430
 def _microphone(rng, sr):
     "Impulse response of a smooth colouring filter: gains between -12 and +12 dB, a knot per octave or so."
     knots = np.array([0, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000, sr / 2])
@@ -281,11 +281,10 @@ def make_clips(
     path,  # folder to write, in ESC-50's layout: audio/ and meta/esc50.csv
     per_fold=4,  # clips of each of the ten classes in each of the five folds
     seconds=2.0,  # length of a clip
-    sr=44100,  # Hz
     seed=0,  # the same seed writes the same files
 ) -> Path:  # the folder
-    "Write a small data set of made-up sounds, 16-bit WAV."
-    path = Path(path)
+    "Write a small data set of made-up sounds, 16-bit WAV at 44.1 kHz."
+    path, sr = Path(path), 44100
     (path / "audio").mkdir(parents=True, exist_ok=True)
     (path / "meta").mkdir(exist_ok=True)
     microphones = {fold: _microphone(np.random.default_rng((seed, fold)), sr) for fold in range(1, 6)}

@@ -65,7 +65,7 @@ def sample_files(
     n = min(len(files), max(2, round(fraction * len(files))))
     return [files[i] for i in sorted(random.Random(seed).sample(range(len(files)), n))]
 
-# %% ../nbs/04a_measure.ipynb #094c965d
+# %% ../nbs/04a_measure.ipynb #b17ebada
 class ClipErrors:
     "Standard errors of mean and standard deviation, [rows], when clips were drawn at random: for each bin, and for all."
 
@@ -90,8 +90,8 @@ class ClipErrors:
         self.clips += 1
 
     def merge(self, other):
-        if self.reference is None:
-            vars(self).update(vars(other))
+        if self.reference is None and other.reference is not None:
+            self.clips, self.reference, self.products = other.clips, other.reference, other.products.copy()
         elif other.reference is not None:
             shift = self.reference - other.reference
             a = np.zeros_like(self.products)  # brings other's sums about its reference to sums about this one

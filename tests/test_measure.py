@@ -169,6 +169,9 @@ def test_standard_errors_of_parts_add_up():
         assert merged.clips == 30
         for ours, expected in zip(merged.standard_errors(recorder, 0.1), whole.standard_errors(recorder, 0.1)):
             assert np.allclose(ours, expected, rtol=1e-6)
+    before = parts[0].products.copy()
+    parts[3].update(clips[0])
+    assert (parts[0].products == before).all()
 
 
 def test_the_whole_has_no_error():
