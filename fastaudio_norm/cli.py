@@ -310,7 +310,7 @@ def _add_drift(commands):
     sub.add_argument("path", metavar="DIR", help="folder of audio")
     _add_out(sub, "drift.png and live.json, statistics of what arrives")
 
-# %% ../nbs/09_cli.ipynb #451d18cc
+# %% ../nbs/09_cli.ipynb #aa01fef8
 def _update(args):
     change, out = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -334,7 +334,7 @@ def _add_update(commands):
     sub.set_defaults(command=_update)
     sub.add_argument("stats", metavar="STATS", help="file that `fastaudio-norm stats` has written")
     sub.add_argument("live", metavar="LIVE", help="live.json, which `fastaudio-norm drift` has written")
-    sub.add_argument("--weight", type=float, default=0.5, metavar="W", help="share of what is live, up to 1 (default: 0.5)")
+    sub.add_argument("--weight", type=float, default=0.9, metavar="W", help="share of what is live, up to 1 (default: 0.9)")
     sub.add_argument("--model", metavar="FILE", help="model that shall normalize by the new statistics")
     sub.add_argument("--dry-run", action="store_true", help="show what would become of normalized values, and change nothing")
     _add_out(sub, "update.png")

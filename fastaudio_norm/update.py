@@ -76,7 +76,7 @@ def _changes(before, after, live, shown, labels):
 def _number(parts, k):
     return " ± ".join(f"{part[k]:.2f}" for part in parts)
 
-# %% ../nbs/08a_update.ipynb #92698757
+# %% ../nbs/08a_update.ipynb #a8aaaa27
 def _kept(file):
     "A copy of `file` under the first name that is free: stats.1.json, stats.2.json, …"
     copies = (file.with_name(f"{file.stem}.{n}{file.suffix}") for n in count(1))
@@ -89,7 +89,7 @@ def _kept(file):
 def update_stats(
     stats,  # file that `fastaudio-norm stats` has written; the new statistics replace it, the old ones are kept beside it
     live,  # `StatsRecorder` of what arrives, or a file of one, as `fastaudio-norm drift` writes; not normalized
-    weight=0.5,  # share of the values that shall be live
+    weight=0.9,  # share of the values that shall be live
     model=None,  # file of a `SoundClassifier` that shall have the new statistics; the old one is kept beside it
     dry_run=False,  # whether nothing is written
 ) -> StatsUpdate:
