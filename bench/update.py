@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import scipy.signal
 import soundfile
-import torch
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
@@ -23,7 +22,7 @@ from fastaudio_norm.data import SAMPLE_RATE, get_dls, read_esc50
 from fastaudio_norm.learner import train_run
 from fastaudio_norm.measure import audio_files, measure_files
 from fastaudio_norm.recipe import Recipe, make_tfms
-from fastaudio_norm.serve import as_pipeline
+from fastaudio_norm.serve import as_pipeline, predict
 
 HELD_OUT, CUTOFF, WEIGHTS = 5, 4000, (0.25, 0.5, 0.75, 0.9, 1.0)
 NORMS = ("global", "channel", "local-channel")
@@ -38,17 +37,12 @@ def muffled(files, out):
 
 
 def accuracy(classifier, files, truth):
-    right = 0
-    for file, name in zip(files, truth):
-        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-        with torch.inference_mode():
-            right += classifier.classes[classifier.at(rate)(torch.from_numpy(samples.T.copy())[None]).argmax()] == name
-    return right / len(files)
+    best = [classifier.classes[next(predict(classifier, file)).probabilities.argmax()] for file in files]
+    return (truth == best).mean()
 
 
-def accuracies(df, path, norm, epochs, seed, known, live, files, changed):
-    tfms = make_tfms(norm, Recipe())
-    dls = get_dls(df, path, HELD_OUT, 64, *tfms, SAMPLE_RATE, cached_clips(df, path), num_workers=0)
+def accuracies(df, path, clips, norm, epochs, seed, known, live, files, changed):
+    dls = get_dls(df, path, HELD_OUT, 64, *make_tfms(norm, Recipe()), SAMPLE_RATE, clips, num_workers=0)
     classifier = as_pipeline(train_run(dls, Recipe(epochs=epochs), seed=seed))
     truth = df.category[df.fold == HELD_OUT]
     row = {"as they are": accuracy(classifier, files, truth), "muffled": accuracy(classifier, changed, truth)}
@@ -68,6 +62,7 @@ def main():
     parser.add_argument("--norms", nargs="+", default=NORMS)
     args = parser.parse_args()
     df, rows = read_esc50(args.path), []
+    clips = cached_clips(df, args.path)
     files = [args.path / "audio" / name for name in df.filename[df.fold == HELD_OUT]]
     with tempfile.TemporaryDirectory() as folder:
         changed = muffled(files, Path(folder))
@@ -75,7 +70,7 @@ def main():
         live = measure_files(changed).recorder
         every = [(norm, seed) for norm in args.norms for seed in range(args.runs)]
         for norm, seed in tqdm(every, unit="run"):
-            found = accuracies(df, args.path, norm, args.epochs, seed, known, live, files, changed)
+            found = accuracies(df, args.path, clips, norm, args.epochs, seed, known, live, files, changed)
             rows.append({"norm": norm, **found})
             tqdm.write(f"{norm}, run {seed}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
     table = pd.DataFrame(rows).groupby("norm", sort=False).mean()

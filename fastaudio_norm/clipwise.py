@@ -10,7 +10,7 @@ import numpy as np
 
 from .onepass import Moments
 
-# %% ../nbs/00d_clipwise.ipynb #a4afe1d9
+# %% ../nbs/00d_clipwise.ipynb #bcfc3cc5
 BANDS = 16
 
 
@@ -31,20 +31,21 @@ class Spread:
 
     def merge(self, other):
         n, step = self.n + other.n, other.mean - self.mean
-        between = step**2 if self.m2.ndim == 1 else np.outer(step, step)
         if n:
-            self.m2 = self.m2 + other.m2 + between * (self.n * other.n / n)
+            self.m2 = self.m2 + other.m2 + self._between(step) * (self.n * other.n / n)
             self.mean = self.mean + step * (other.n / n)
         self.n = n
 
     def blended(self, other, weight):
         "As many vectors as these, as if a share `weight` of them had been replaced by such as `other` has."
         new, step = Spread(len(self.mean), self.m2.ndim == 1), other.mean - self.mean
-        between = step**2 if self.m2.ndim == 1 else np.outer(step, step)
         inside, others = (each.m2 / max(each.n, 1) for each in (self, other))
         new.n, new.mean = self.n, self.mean + weight * step
-        new.m2 = self.n * ((1 - weight) * inside + weight * others + weight * (1 - weight) * between)
+        new.m2 = self.n * ((1 - weight) * inside + weight * others + weight * (1 - weight) * self._between(step))
         return new
+
+    def _between(self, step):
+        return step**2 if self.m2.ndim == 1 else np.outer(step, step)
 
     @property
     def covariance(self):

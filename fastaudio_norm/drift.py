@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Drift', 'DriftMonitor', 'DriftCallback']
 
-# %% ../nbs/08_drift.ipynb #c5a22f5e
+# %% ../nbs/08_drift.ipynb #99ee6c8a
 import warnings
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 from scipy import stats as distributions
 
-from .measure import bin_frequencies, frequency_axis
+from .measure import bin_positions, frequency_axis
 from .stats import StatsRecorder
 from .transforms import SpecNormalize, _Normalizer, _spectrograms, record
 
@@ -41,7 +41,7 @@ def _distance(histogram, other):
     shares = [each.cumsum(1) / np.maximum(each.sum(1, keepdims=True), 1) for each in counts]
     return np.abs(shares[0] - shares[1]).max(1)
 
-# %% ../nbs/08_drift.ipynb #bb3ff4d0
+# %% ../nbs/08_drift.ipynb #5d004eef
 class Drift(NamedTuple):
     "How live clips differ from those that statistics were measured on."
 
@@ -83,9 +83,9 @@ class Drift(NamedTuple):
 
 
 def _bins(known, live):
-    difference, frequencies = live.clips.bins.mean - known.clips.bins.mean, bin_frequencies(known.settings)
+    difference = live.clips.bins.mean - known.clips.bins.mean
     return pd.DataFrame({
-        "frequency": np.arange(len(difference)) if frequencies is None else frequencies,
+        "frequency": bin_positions(known),
         "known mean": known.mean.flatten(), "known std": known.std.flatten(),
         "live mean": live.mean.flatten(), "live std": live.std.flatten(),
         "difference": difference, "relative": difference - np.median(difference),
@@ -130,7 +130,7 @@ def _words(bins, tests, level, peak):
         return [f"level {'up' if peak > 0 else 'down'} {abs(peak):.0f} dB"]
     return [f"{name} of the spectrum" for name in tests.index[tests.alarm] if name != "values"] or ["distribution of values"]
 
-# %% ../nbs/08_drift.ipynb #d4b93ba5
+# %% ../nbs/08_drift.ipynb #e9133e26
 class DriftMonitor:
     """Compares spectrograms that arrive with the statistics of those that a network was trained on.
 
@@ -144,14 +144,14 @@ class DriftMonitor:
         window=None,  # clips after which older ones are forgotten, a quarter of them at a time; default: never
     ):
         known = stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats)
-        known.reduced((0, 1, 3))
+        per_bin = known.reduced((0, 1, 3))
         if not known.quantiles or known.clips is None:
             raise ValueError(f"{known!r} does not tell how clips differ: measure them with `fastaudio-norm stats`")
         if known.clips.bins.n < 3 * known.clips.bands:
             raise ValueError(f"{known.clips.bins.n} clips are too few to tell how clips differ: {3 * known.clips.bands} or more")
         if window is not None and window < 4:
             raise ValueError(f"A window has 4 clips or more, not {window}")
-        self.known, self.false_alarms, self.window = known, false_alarms, window
+        self.known, self._per_bin, self.false_alarms, self.window = known, per_bin, false_alarms, window
         self.blocks = [self._block()]
 
     def _block(self):
@@ -180,9 +180,9 @@ class DriftMonitor:
 
     def report(self) -> Drift:
         "What has changed. Raises `ValueError` before there are two clips."
-        live, known = (recorder.reduced((0, 1, 3)) for recorder in (self.live, self.known))
         if self.clips < 2:
             raise ValueError("This DriftMonitor has seen less than two clips yet: update() it first")
+        live, known = self.live.reduced((0, 1, 3)), self._per_bin
         a, b = live.clips, known.clips
         p = {name: _hotelling(a.features, b.features, part) for name, part in b.groups.items()}
         every, all_known = live.reduced((0, 1, 2, 3)), known.reduced((0, 1, 2, 3))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BINS', 'audio_files', 'sample_files', 'ClipErrors', 'Measurement', 'process_group', 'measure_files', 'measure',
-           'bin_frequencies', 'margins', 'stats_table', 'frequency_axis', 'plot_stats']
+           'bin_frequencies', 'bin_positions', 'some_bins', 'margins', 'stats_table', 'frequency_axis', 'plot_stats']
 
 # %% ../nbs/04a_measure.ipynb #bf93d2c6
 import os
@@ -270,7 +270,7 @@ def measure(
         }
     return recorder
 
-# %% ../nbs/04a_measure.ipynb #41364dfb
+# %% ../nbs/04a_measure.ipynb #536afd50
 MAX_BINS = 10**6
 
 
@@ -298,6 +298,24 @@ def _bin_frequencies(settings):
     return librosa.mel_frequencies(settings["n_mels"] + 2, fmin=settings["f_min"], fmax=f_max, htk=htk)[1:-1]
 
 
+def bin_positions(
+    recorder,  # `StatsRecorder` that keeps bins, and nothing else
+) -> np.ndarray:
+    "Where bins lie on a `frequency_axis`: their frequencies in Hz, or their numbers where these are not known."
+    frequencies = bin_frequencies(recorder.settings)
+    return np.arange(recorder.mean.numel()) if frequencies is None else frequencies
+
+
+def some_bins(
+    recorder,  # likewise
+    rows,  # how many at the most
+) -> tuple:  # their numbers, int64 array; and what they are called
+    "Bins from the lowest to the highest, for a table."
+    n, frequencies = recorder.mean.numel(), bin_frequencies(recorder.settings)
+    shown = np.unique(np.linspace(0, n - 1, min(rows, n)).round().astype(int))
+    return shown, [f"bin {k}" if frequencies is None else f"{frequencies[k]:.0f} Hz" for k in shown]
+
+
 def margins(
     recorder,  # from `measure`
 ) -> tuple:  # of mean and std: arrays [bins + 1], the last for all bins together; None when no clip was left out
@@ -314,10 +332,7 @@ def stats_table(
     names = ("mean", "std", "min", "max", "median", "iqr")
     total = recorder.reduced((0, 1, 2, 3))
     of_bins = recorder.reduced((0, 1, 3))
-    frequencies = bin_frequencies(recorder.settings)
-    n = of_bins.mean.numel()
-    shown = np.unique(np.linspace(0, n - 1, min(rows, n)).round().astype(int))
-    labels = [f"bin {k}" if frequencies is None else f"{frequencies[k]:.0f} Hz" for k in shown]
+    shown, labels = some_bins(of_bins, rows)
     table = {name: [getattr(total, name).item(), *getattr(of_bins, name).flatten()[shown].tolist()] for name in names}
     table = pd.DataFrame(table, index=["all bins", *labels]).map("{:.2f}".format)
     sampled = margins(recorder)
@@ -350,8 +365,7 @@ def plot_stats(
     total, of_bins = recorder.reduced((0, 1, 2, 3)), recorder.reduced((0, 1, 3))
     mean, std = of_bins.mean.flatten().numpy(), of_bins.std.flatten().numpy()
     all_mean, all_std = total.mean.item(), total.std.item()
-    frequencies = bin_frequencies(recorder.settings)
-    x = np.arange(len(mean)) if frequencies is None else frequencies
+    x = bin_positions(of_bins)
     fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
     band = {"alpha": 0.25, "linewidth": 0}
     ax.axhspan(all_mean - all_std, all_mean + all_std, color="#999999", label="all bins: mean ± std", **band)

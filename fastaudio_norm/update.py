@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['StatsUpdate', 'update_stats']
 
-# %% ../nbs/08a_update.ipynb #3014b71f
+# %% ../nbs/08a_update.ipynb #230ecf32
 import shutil
 from datetime import datetime, timezone
 from itertools import count
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
 from .keep import whole_file
-from .measure import bin_frequencies, frequency_axis
+from .measure import bin_positions, frequency_axis, some_bins
 from .serve import SoundClassifier
 from .stats import StatsRecorder
 
-# %% ../nbs/08a_update.ipynb #8fc8ad77
+# %% ../nbs/08a_update.ipynb #49dc0560
 class StatsUpdate(NamedTuple):
     "Statistics before and after an update, and the live ones that it was made with."
 
@@ -34,16 +33,12 @@ class StatsUpdate(NamedTuple):
         rows=8,  # how many of the bins to show
     ) -> pd.DataFrame:
         "What becomes of the statistics, and of what they normalize, mean ± standard deviation; for all bins, and some."
-        n, frequencies = self.after.mean.numel(), bin_frequencies(self.after.settings)
-        shown = np.unique(np.linspace(0, n - 1, min(rows, n)).round().astype(int))
-        labels = [f"bin {k}" if frequencies is None else f"{frequencies[k]:.0f} Hz" for k in shown]
         whole = [r.reduced(range(4)) for r in self]
-        return pd.concat([_changes(*whole, [0], ["all bins"]), _changes(*self, shown, labels)])
+        return pd.concat([_changes(*whole, [0], ["all bins"]), _changes(*self, *some_bins(self.after, rows))])
 
     def show(self):
         "Bands of mean ± standard deviation of each bin of what arrives, normalized before and after. Returns the figure."
-        frequencies = bin_frequencies(self.after.settings)
-        x = np.arange(self.after.mean.numel()) if frequencies is None else frequencies
+        x = bin_positions(self.after)
         fig, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
         ax.axhspan(-1, 1, color="#999999", alpha=0.25, linewidth=0, label="as in training")
         for by, name, color, style in ((self.before, "before", "#D55E00", "--"), (self.after, "after", "#0072B2", "-")):
