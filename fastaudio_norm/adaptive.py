@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['pcen', 'PCEN', 'PCENLayer', 'RelaxedFreqNorm', 'RelaxedFreqNormalize']
 
-# %% ../nbs/02a_adaptive.ipynb #97dfec15
+# %% ../nbs/02a_adaptive.ipynb #ce60b1f7
 import math
 
 import torch
 from torch import nn
 
-from .transforms import _SpecNormalizer
+from .transforms import _check_real, _SpecNormalizer
 
-# %% ../nbs/02a_adaptive.ipynb #f0058998
+# %% ../nbs/02a_adaptive.ipynb #d1a754c0
 _CHUNK = 64  # frames
 
 
@@ -37,6 +37,7 @@ def pcen(
     initial=None,  # average before the first frame; default: the first frame. librosa has 1
 ) -> torch.Tensor:
     "Per-channel energy normalization; `gain`, `bias` and `power` may be tensors that broadcast with `x`."
+    _check_real(x)
     b = _smoothing(time_constant, frame_rate)
     whole = torch.compiler.is_exporting()  # a graph for any length has no loop over chunks
     chunk = x.shape[-1] if whole else _CHUNK
@@ -50,20 +51,29 @@ def pcen(
         with torch.autocast(x.device.type, enabled=False):
             past = part @ weights[:frames, :frames] + before * carried[:frames]
         before = past[..., -1:]
-        relative = part * (past + eps) ** -gain
+        past = past + eps
+        relative = part / past * past ** (1 - gain)  # past ** -gain may have a gradient that overflows
         if isinstance(power, float) and power == 0.5:  # without a difference of nearly equal numbers
             out.append(relative / ((relative + bias).sqrt() + bias**0.5))
         else:
             out.append(bias**power * torch.expm1(power * torch.log1p(relative / bias)))
     return torch.cat(out, -1)
 
-# %% ../nbs/02a_adaptive.ipynb #85c1c4e8
+
+def _scaled_pcen(x, frame_rate, scale, gain, bias, power, eps, **options):
+    "`pcen` of `x * scale**2`, which need not fit its type: the factor is taken out of the formula instead."
+    factor = scale ** (2 * (1 - gain))
+    out = pcen(x, frame_rate, gain=gain, bias=bias / factor, power=power, eps=eps / scale**2, **options)
+    return out * factor**power
+
+# %% ../nbs/02a_adaptive.ipynb #b7b690e9
 class PCEN(_SpecNormalizer):
     """Per-channel energy normalization of power spectrograms, in place of dB: `AudioToSpec` with `to_db=False` before it.
 
     For `TensorImageBase` [..., frequency, time]. Its eps, bias and power suppose a scale: librosa's defaults, which these
     are, suppose that of 32-bit integers, so samples in [-1, 1] are multiplied by `scale`, which the power squares. Raises
-    `ValueError` for a spectrogram in dB, or negative, and where nothing tells the frame rate.
+    `ValueError` for a spectrogram in dB or negative, or where nothing tells the frame rate, and `TypeError` for a complex
+    one.
     """
 
     def __init__(
@@ -94,7 +104,7 @@ class PCEN(_SpecNormalizer):
     def _normalized(self, x, settings):
         frame_rate = self.frame_rate or settings["sr"] / settings["hop_length"]
         power = x.to(torch.promote_types(x.dtype, torch.float32))
-        return pcen(power * self.scale**2, frame_rate, **self.options).to(x.dtype)
+        return _scaled_pcen(power, frame_rate, self.scale, **self.options).to(x.dtype)
 
 
 class PCENLayer(nn.Module):
@@ -119,7 +129,7 @@ class PCENLayer(nn.Module):
         trained = {k: log.exp() for k, log in self.logs.items()}  # positive, whatever training does
         return pcen(x, self.frame_rate, self.time_constant, eps=self.eps, **trained)
 
-# %% ../nbs/02a_adaptive.ipynb #c199354c
+# %% ../nbs/02a_adaptive.ipynb #570b6b78
 class RelaxedFreqNorm(nn.Module):
     "Relaxed instance frequency-wise normalization, as a layer: [..., channel, frequency, time] to the same shape."
 
@@ -134,13 +144,16 @@ class RelaxedFreqNorm(nn.Module):
         self.options = {"relaxation": relaxation, "eps": eps}
 
     def forward(self, x):
+        _check_real(x)
         relaxation, eps = self.options.values()
-        bin_var, bin_mean = torch.var_mean(x, (-3, -1), correction=0, keepdim=True)
-        between_bins, mean = torch.var_mean(bin_mean, -2, correction=0, keepdim=True)
-        var = bin_var.mean(-2, keepdim=True) + between_bins
+        on = "cpu" if x.device.type == "mps" else x.device
+        of_bins = torch.std_mean(x, (-3, -1), correction=0, keepdim=True)
+        bin_std, bin_mean = (s.to(on, torch.float64) for s in of_bins)  # float32 cannot hold the square of loud power
+        bin_var, mean = bin_std.square(), bin_mean.mean(-2, keepdim=True)
+        var = (bin_var + (bin_mean - mean).square()).mean(-2, keepdim=True)
         weight = relaxation * (var + eps).rsqrt()
         bin_weight = (1 - relaxation) * (bin_var + eps).rsqrt()
-        return x * (weight + bin_weight) - (weight * mean + bin_weight * bin_mean)
+        return x * (weight + bin_weight).to(x) - (weight * mean + bin_weight * bin_mean).to(x)
 
     def extra_repr(self):
         return f"relaxation={self.options['relaxation']}"

@@ -34,6 +34,7 @@ from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpe
 from fastaudio.util import test_audio_tensor
 
 from fastaudio_norm.adaptive import PCEN, PCENLayer, RelaxedFreqNorm, RelaxedFreqNormalize
+from fastaudio_norm.bins import plot_stats, stats_table
 from fastaudio_norm.callback import StatsCallback
 from fastaudio_norm.clips import cached_clips
 from fastaudio_norm.compare import compare
@@ -42,7 +43,7 @@ from fastaudio_norm.drift import DriftCallback, DriftMonitor
 from fastaudio_norm.frontend import ActiveCrop, RandomSpeed, SpecAugment, gammatone_spec
 from fastaudio_norm.known import ast_stats, beats_stats, passt_stats, whisper_stats
 from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
-from fastaudio_norm.measure import measure, plot_stats, stats_table
+from fastaudio_norm.measure import measure
 from fastaudio_norm.norms import show_normalizations
 from fastaudio_norm.recipe import RECIPES, Recipe
 from fastaudio_norm.report import class_accuracies, plot_comparison, plot_confusion, plot_curves, summarize

@@ -5,25 +5,34 @@
 # %% auto #0
 __all__ = ['RESULTS', 'OWN_DATA', 'DEMO', 'WALKTHROUGH', 'make_parser', 'main']
 
-# %% ../nbs/09_cli.ipynb #fc483313
+# %% ../nbs/09_cli.ipynb #553712ca
 import argparse
 import json
+import signal
+import sys
+import threading
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import soundfile
+import torch
+
+from .bins import plot_stats, stats_table
 from .clips import cache_folder
 from .compare import NORMS, compare
 from .data import SPECS, download_esc50, make_clips
 from .drift import DriftMonitor
-from .measure import audio_files, measure, measure_files, plot_stats, process_group, stats_table
-from .keep import whole_file
+from .files import ON_ERROR, BadAudio, readable, shown
+from .keep import check_writable, whole_file
+from .measure import audio_files, measure, measure_files, process_group
 from .norms import SPEC_NORMS, WAVE_NORMS, make_norm
 from .recipe import RECIPES, Recipe, without
+from .report import class_accuracies, format_table, plot_comparison, plot_confusion, plot_curves, summarize
 from .serve import SoundClassifier, predict
 from .update import update_stats
-from .report import class_accuracies, format_table, plot_comparison, plot_confusion, plot_curves, summarize
 
-# %% ../nbs/09_cli.ipynb #1a0b19bf
+# %% ../nbs/09_cli.ipynb #5dcaf382
 RESULTS = "fastaudio-norm-results"
 
 
@@ -44,7 +53,35 @@ def _seconds(text):
 def _add_out(sub, files):
     sub.add_argument("--out", default=RESULTS, metavar="DIR", help=f"folder for {files} (default: {RESULTS})")
 
-# %% ../nbs/09_cli.ipynb #232e1038
+
+def _out(args):
+    check_writable(args.out, "Give another folder: --out")
+    return Path(args.out)
+
+
+def _save_picture(figure, file):
+    with whole_file(file) as part:
+        figure.savefig(part, format="png", dpi=150)
+
+
+def _add_on_error(sub):
+    sub.add_argument(
+        "--on-error",
+        choices=ON_ERROR,
+        default="stop",
+        help="about files that cannot be used. stop: tell of them and do nothing; skip: leave them out, list them in the end, "
+        "and end with status 3 (default: stop)",
+    )
+
+
+def _left_out(skipped):
+    "Tell of files that were; returns the exit status."
+    if skipped:
+        lines = [f"  {file}: {reason}\n" for file, reason in skipped.items()]
+        sys.stderr.write(f"\nLeft out, for they cannot be used: {len(lines):,}\n{''.join(lines)}")
+    return 3 if skipped else 0
+
+# %% ../nbs/09_cli.ipynb #90a50653
 OWN_DATA = {"folds": None, "runs": 1, "bs": 64}
 DEMO = {"folds": [1, 2, 3], "runs": 1, "bs": 32, "epochs": 6}
 WALKTHROUGH = {"folds": [1], "runs": 5, "bs": 64, "epochs": 20, "spec": "linear"}
@@ -71,7 +108,7 @@ def _title(path, recipe, args):
 
 def _compare(args):
     settings, recipe = _settings(args)
-    out = Path(args.out)
+    out = _out(args)
     if args.esc50:
         path = download_esc50()
     elif args.path:
@@ -83,24 +120,25 @@ def _compare(args):
 
     results = compare(
         path, args.norms, recipe=recipe, arch=args.arch, seed=args.seed, deterministic=args.deterministic, out=out,
-        cache=args.cache, **settings,
+        cache=args.cache, on_error=args.on_error, **settings,
     )  # fmt: skip
 
     title = _title(path, recipe, args)
     files = {"every run": out / "results.csv", "comparison": out / "comparison.png", "curves": out / "curves.png"}
     with whole_file(files["every run"]) as part:
         results.drop(columns=["curve", "truth", "predicted"]).to_csv(part, index=False)
-    plot_comparison(results, title).savefig(files["comparison"], dpi=150)
-    plot_curves(results).savefig(files["curves"], dpi=150)
+    _save_picture(plot_comparison(results, title), files["comparison"])
+    _save_picture(plot_curves(results), files["curves"])
     print(f"\n{title}\n\n{format_table(summarize(results))}\n")
     if args.classes:
         print(f"Recognized, by class (%)\n\n{class_accuracies(results).round(1).to_string()}\n")
         for norm in args.norms:
             files[f"confusion, {norm}"] = out / f"confusion-{norm}.png"
-            plot_confusion(results, norm).savefig(files[f"confusion, {norm}"], dpi=150)
+            _save_picture(plot_confusion(results, norm), files[f"confusion, {norm}"])
     for name, file in files.items():
         print(f"{name.capitalize() + ':':<20}{file}")
     print(f"The same command with more --norms, --folds or --runs goes on from {results.attrs['file']}")
+    return _left_out(results.attrs["skipped"])
 
 
 def _norm(name):
@@ -118,7 +156,7 @@ def _add_compare(commands):
         description="Train a fresh network for each normalization, fold and run, and compare their validation accuracy. "
         "Without data of your own it makes some up, and takes about two minutes on two cores.",
     )
-    sub.set_defaults(command=_compare)
+    sub.set_defaults(command=_compare, go_on="; the same command goes on after the runs that are finished")
     data = sub.add_mutually_exclusive_group()
     data.add_argument("--path", metavar="DIR", help="folder in ESC-50's layout: audio/ and meta/esc50.csv")
     data.add_argument("--esc50", action="store_true", help="ESC-50 itself; downloads 600 MB the first time")
@@ -176,15 +214,24 @@ def _add_compare(commands):
         help=f"folder for clips that were decoded and resampled (default: FASTAUDIO_NORM_CACHE, or {cache_folder()})",
     )
     sub.add_argument("--classes", action="store_true", help="also show accuracy by class, and confusion matrices")
+    _add_on_error(sub)
     _add_out(sub, "results and pictures; finished runs in it are not trained again")
 
-# %% ../nbs/09_cli.ipynb #bf42e4dd
+# %% ../nbs/09_cli.ipynb #7ef033ff
 def _stats(args):
-    out = Path(args.out)
+    out = _out(args)
+    part = out / "stats.part.json"
     with process_group(args.timeout) as rank:
-        recorder = measure(args.path, args.folds, args.exclude, args.spec, args.wave, args.fraction, args.seed)
-        if rank == 0:
-            _write_stats(recorder, Path(args.path).resolve().name, out)
+        recorder = measure(
+            args.path, args.folds, args.exclude, args.spec, args.wave, args.fraction, args.seed, args.on_error, part
+        )
+        if rank > 0:
+            return 0
+        _write_stats(recorder, Path(args.path).resolve().name, out)
+        for measured in out.glob(f"{part.name}*"):
+            measured.unlink()
+        status = _left_out(recorder.about["skipped"])
+        return 0 if torch.distributed.is_initialized() else status  # which torchrun would take for a crash
 
 
 def _write_stats(recorder, name, out):
@@ -195,7 +242,7 @@ def _write_stats(recorder, name, out):
     out.mkdir(parents=True, exist_ok=True)
     file, png = out / "stats.json", out / "stats.png"
     recorder.save(file)
-    plot_stats(recorder, f"{title}\n{made}").savefig(png, dpi=150)
+    _save_picture(plot_stats(recorder, f"{title}\n{made}"), png)
     print(f"{title}\n{made}\n\n{stats_table(recorder)}\n")
     if about["sample"]:
         print(f"A sample of {about['sample']['of clips']:,} clips: ± is three standard errors, from clip to clip.\n")
@@ -210,7 +257,7 @@ def _add_stats(commands):
         "folder, for each frequency bin. To share the work among processes or machines: torchrun --no-python "
         "--nproc-per-node N fastaudio-norm stats DIR",
     )
-    sub.set_defaults(command=_stats)
+    sub.set_defaults(command=_stats, go_on="; the same command goes on, from at most ten seconds before")
     sub.add_argument("path", metavar="DIR", help="folder of audio, or in ESC-50's layout: audio/ and meta/esc50.csv")
     sub.add_argument("--folds", nargs="+", type=int, metavar="N", help="folds to take, in ESC-50's layout (default: all)")
     sub.add_argument(
@@ -224,6 +271,7 @@ def _add_stats(commands):
         "--timeout", type=_positive, default=1800, metavar="SECONDS",
         help="under torchrun, how long to wait for the others once done (default: 1800)",
     )  # fmt: skip
+    _add_on_error(sub)
     _add_out(sub, "stats.json and stats.png")
 
 # %% ../nbs/09_cli.ipynb #e2d0fa11
@@ -238,21 +286,35 @@ def _add_norms(commands):
     text = "list the normalizations that `compare` knows"
     commands.add_parser("norms", help=text, description=text.capitalize() + ".").set_defaults(command=_norms)
 
-# %% ../nbs/09_cli.ipynb #444135be
+# %% ../nbs/09_cli.ipynb #0b490b61
 def _predict(args):
     classifier = SoundClassifier.load(args.model)
-    rows = []
-    for file in args.files:
-        for part in predict(classifier, file, args.window):
-            best = part.probabilities.argsort()[::-1]
-            rows.append({
-                "file": str(file), "start": round(part.start, 3), "end": round(part.end, 3), "class": classifier.classes[best[0]],
-                "probabilities": {classifier.classes[i]: round(float(part.probabilities[i]), 6) for i in best},
-            })  # fmt: skip
-            if not args.json:
-                _print_prediction(rows[-1], first=len(rows) == 1)
-    if args.json:
-        print(json.dumps(rows, indent=1))
+    files, bad = readable(args.files, args.on_error)
+    rows, skipped = [], {shown(e.file): e.reason for e in bad}
+    try:
+        for file in files:
+            try:
+                for part in predict(classifier, file, args.window):
+                    rows.append(_row(classifier.classes, file, part))
+                    if not args.json:
+                        _print_prediction(rows[-1], first=len(rows) == 1)
+            except BadAudio as e:
+                if args.on_error == "stop":
+                    raise
+                skipped[shown(file)] = e.reason
+    finally:
+        if args.json:
+            errors = [{"file": file, "error": reason} for file, reason in skipped.items()]
+            print(json.dumps(rows + errors, indent=1))
+    return _left_out(skipped)
+
+
+def _row(classes, file, part):
+    best = part.probabilities.argsort()[::-1]
+    return {
+        "file": shown(file), "start": round(part.start, 3), "end": round(part.end, 3), "class": classes[best[0]],
+        "probabilities": {classes[i]: round(float(part.probabilities[i]), 6) for i in best},
+    }  # fmt: skip
 
 
 def _print_prediction(row, first):
@@ -280,22 +342,26 @@ def _add_predict(commands):
         help="judge each file in windows so long (default: as a whole, but in windows of 10 s if it is longer than a minute)",
     )
     sub.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
+    _add_on_error(sub)
 
-# %% ../nbs/09_cli.ipynb #01260038
+# %% ../nbs/09_cli.ipynb #595d785a
 def _drift(args):
-    monitor, out = DriftMonitor(args.stats), Path(args.out)
+    monitor, out = DriftMonitor(args.stats), _out(args)
     about = monitor.known.about
     if "spectrogram" not in about:
         raise ValueError(f"{args.stats} does not tell its spectrogram: measure it again with `fastaudio-norm stats`")
-    found = measure_files(audio_files(args.path), about["spectrogram"], bool(about["waveform"]))
+    found = measure_files(audio_files(args.path), about["spectrogram"], bool(about.get("waveform")), on_error=args.on_error)
     monitor.merge(found.recorder.reduced(monitor.known.red_dims))
     drift = monitor.report()
     out.mkdir(parents=True, exist_ok=True)
-    live, png = out / "live.json", out / "drift.png"
-    monitor.live.save(live)
-    drift.show().savefig(png, dpi=150)
-    print(f"{drift}\n\nStatistics: {live}\nPicture:    {png}")
-    return int(drift.alarm)
+    file, png = out / "live.json", out / "drift.png"
+    live = monitor.live
+    live.about = {"skipped": found.skipped}
+    live.save(file)
+    _save_picture(drift.show(), png)
+    print(f"{drift}\n\nStatistics: {file}\nPicture:    {png}")
+    status = _left_out(found.skipped)
+    return 1 if drift.alarm else status
 
 
 def _add_drift(commands):
@@ -308,14 +374,16 @@ def _add_drift(commands):
     sub.set_defaults(command=_drift)
     sub.add_argument("stats", metavar="STATS", help="file that `fastaudio-norm stats` has written")
     sub.add_argument("path", metavar="DIR", help="folder of audio")
+    _add_on_error(sub)
     _add_out(sub, "drift.png and live.json, statistics of what arrives")
 
-# %% ../nbs/09_cli.ipynb #aa01fef8
+# %% ../nbs/09_cli.ipynb #fb583831
 def _update(args):
-    change, out = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run), Path(args.out)
+    out = _out(args)
+    change = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run)
     out.mkdir(parents=True, exist_ok=True)
     png = out / "update.png"
-    change.show().savefig(png, dpi=150)
+    _save_picture(change.show(), png)
     print(f"{change.table()}\n\nPicture:    {png}")
     if args.dry_run:
         print("Nothing was changed.")
@@ -339,7 +407,7 @@ def _add_update(commands):
     sub.add_argument("--dry-run", action="store_true", help="show what would become of normalized values, and change nothing")
     _add_out(sub, "update.png")
 
-# %% ../nbs/09_cli.ipynb #30a1cf42
+# %% ../nbs/09_cli.ipynb #6d6dc4b8
 def make_parser():
     "The command line of `fastaudio-norm`."
     parser = argparse.ArgumentParser(prog="fastaudio-norm", description="Normalization of sound for fastai.")
@@ -354,15 +422,38 @@ def make_parser():
     return parser
 
 
+class _Terminated(KeyboardInterrupt):
+    "The process was told to end, by the signal that `kill` sends."
+
+
+def _terminate(*_):
+    raise _Terminated
+
+
+@contextmanager
+def _terminable():
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv=None):
-    "Run the command line `argv`, or that of the process; what a user can mend ends in one line and exit status 2."
+    "Run the command line `argv`, or that of the process; what a user can mend ends in a message and exit status 2."
     parser = make_parser()
     args = parser.parse_args(argv)
     try:
-        status = args.command(args)
-    except (OSError, ValueError) as e:
-        parser.exit(2, f"{parser.prog}: {e}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped\n")
+        with _terminable():
+            status = args.command(args)
+    except torch.OutOfMemoryError as e:
+        parser.exit(2, f"{parser.prog}: the memory of the GPU is full; a smaller --bs takes less. {e}\n")
+    except (OSError, ValueError, MemoryError, soundfile.SoundFileError) as e:
+        parser.exit(2, f"{parser.prog}: {e or type(e).__name__}\n")
+    except KeyboardInterrupt as e:
+        parser.exit(143 if isinstance(e, _Terminated) else 130, f"\n{parser.prog}: stopped{getattr(args, 'go_on', '')}\n")
     if status:
         parser.exit(status)

@@ -5,28 +5,29 @@
 # %% auto #0
 __all__ = ['CachedClips', 'cache_folder', 'cached_clips']
 
-# %% ../nbs/03a_clips.ipynb #7443eb3e
+# %% ../nbs/03a_clips.ipynb #ad17f8b1
 import hashlib
 import json
 import os
 import struct
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
-from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
 from filelock import FileLock
 from safetensors import safe_open
-from tqdm.contrib.concurrent import thread_map
+from tqdm import tqdm
 
-from .keep import whole_file
+from .files import BadAudio, in_processes, opened, read_clip, readable, refuse, shown
+from .keep import check_writable, whole_file
 
-# %% ../nbs/03a_clips.ipynb #cedb6aca
-_VERSION = 1  # of what is done to a clip
+# %% ../nbs/03a_clips.ipynb #72c3877f
+_VERSION = 2  # of what is done to a clip
 
 
 class CachedClips(Mapping):
@@ -39,6 +40,7 @@ class CachedClips(Mapping):
         self.path = Path(path)
         arrays, about = _mapped(self.path)
         self.sample_rate, self.index = about["sample_rate"], {name: i for i, name in enumerate(about["names"])}
+        self.skipped = about["skipped"]  # reasons, by name, for files that cannot be used
         self.samples, self.scale = arrays["samples"], arrays["scale"]
 
     def __getitem__(self, name):
@@ -104,37 +106,42 @@ def _reserve(path, clips, length, about):
         file.truncate(size)
 
 
+def _encoded(sample_rate, length, file):
+    clip = read_clip(file, sample_rate)[0, :length].as_subclass(torch.Tensor).numpy()
+    scale = np.float32(np.abs(clip).max() / 32767)
+    return scale, np.rint(clip / scale).astype(np.int16) if scale > 0 else np.zeros(len(clip), np.int16)
+
+
 def _fill(path, files, sample_rate):
-    (arrays, _), prepare = _mapped(path, "r+"), PreprocessAudio(sample_rate=sample_rate)
-
-    def fill(i):
-        clip = prepare(files[i])[0, : arrays["samples"].shape[1]].as_subclass(torch.Tensor).numpy()
-        if not np.isfinite(clip).all():
-            raise ValueError(f"{files[i]} has NaN or infinite samples")
-        scale = np.float32(np.abs(clip).max() / 32767)
-        arrays["scale"][i] = scale
-        arrays["samples"][i, : len(clip)] = np.rint(clip / scale) if scale > 0 else 0
-
-    thread_map(fill, range(len(files)), max_workers=os.cpu_count(), desc="Reading clips", unit="clip", delay=1, leave=False)
+    "Write the samples of a cache file; returns a `BadAudio` for each file that cannot be used."
+    (arrays, _), bad = _mapped(path, "r+"), []
+    work = partial(_encoded, sample_rate, arrays["samples"].shape[1])
+    results = tqdm(in_processes(work, files), "Reading clips", len(files), unit="clip", delay=1, leave=False)
+    for i, (_, clip, error) in enumerate(results):
+        if error:
+            bad.append(error)
+        else:
+            arrays["scale"][i], samples = clip
+            arrays["samples"][i, : len(samples)] = samples
     for array in arrays.values():
         array.flush()
+    return bad
 
-# %% ../nbs/03a_clips.ipynb #815a78f4
+# %% ../nbs/03a_clips.ipynb #333af44d
 def _digest(file):
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _length(file, sample_rate):
-    try:
-        info = soundfile.info(file)
-    except (soundfile.LibsndfileError, TypeError) as e:
-        raise ValueError(f"Cannot read {file} as audio: {e}") from e
-    return -(-info.frames * sample_rate // info.samplerate)
+    with opened(file) as sound:
+        return -(-sound.frames * sample_rate // sound.samplerate)
 
 
 def cache_folder() -> Path:
     "Where caches are kept unless said otherwise: FASTAUDIO_NORM_CACHE, or the user's cache folder."
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):  # there is no home
+        base = tempfile.gettempdir()
     return Path(os.environ.get("FASTAUDIO_NORM_CACHE") or Path(base) / "fastaudio-norm")
 
 
@@ -145,10 +152,15 @@ def cached_clips(
     seconds=None,  # longer clips are cut at the end, shorter ones filled with silence; default: their median length
     folder=None,  # where the cache is kept; default: see `cache_folder`
     max_bytes=8 * 2**30,  # that all caches in the folder may take
+    on_error="stop",  # what to do about files that cannot be used: "stop", or "skip", which leaves them out
 ) -> CachedClips:
-    "Clips resampled and mixed down, read from their cache, which is made if need be."
+    """Clips resampled and mixed down, read from their cache, which is made if need be.
+
+    Raises `ValueError` that tells of files that cannot be used, or of clips that take too much.
+    """
     folder = Path(folder or cache_folder())
-    files = [os.path.join(path, "audio", name) for name in df.filename]
+    check_writable(folder, "Give another folder for cached clips: --cache, or FASTAUDIO_NORM_CACHE")
+    files, bad = readable([Path(path, "audio", name) for name in df.filename], on_error)
     length = round(seconds * sample_rate) if seconds else int(np.median([_length(f, sample_rate) for f in files]))
     size = 2 * len(files) * length
     if size > max_bytes:
@@ -158,7 +170,7 @@ def cached_clips(
         )
     with ThreadPoolExecutor() as threads:
         contents = list(threads.map(_digest, files))
-    about = {"version": _VERSION, "sample_rate": sample_rate, "length": length, "names": list(df.filename)}
+    about = {"version": _VERSION, "sample_rate": sample_rate, "length": length, "names": [f.name for f in files]}
     key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()[:32]
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / f"clips-{key}.safetensors"
@@ -170,9 +182,28 @@ def cached_clips(
                 left.unlink()
             _make_room(folder, max_bytes - size)
             with whole_file(cache) as part:
-                _reserve(part, len(files), length, about)
-                _fill(part, files, sample_rate)
-    return CachedClips(cache)
+                _write(part, files, about, on_error)
+    clips = CachedClips(cache)
+    if clips.skipped and on_error == "stop":
+        refuse([BadAudio(name, reason) for name, reason in clips.skipped.items()], len(files))
+    clips.skipped |= {shown(e.file.name): e.reason for e in bad}
+    return clips
+
+
+def _write(path, files, about, on_error):
+    "A cache file of those that can be used, which is known when all were read."
+    bad = []
+    while True:
+        skipped = {e.file: e.reason for e in bad}
+        good = [file for file in files if file not in skipped]
+        told = {"names": [f.name for f in good], "skipped": {shown(f.name): why for f, why in skipped.items()}}
+        _reserve(path, len(good), about["length"], about | told)
+        found = _fill(path, good, about["sample_rate"])
+        if not found:
+            return
+        bad += found
+        if on_error == "stop" or len(bad) == len(files):
+            refuse(bad, len(files))
 
 
 def _make_room(folder, max_bytes):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .onepass import Moments
 
-# %% ../nbs/00d_clipwise.ipynb #bcfc3cc5
+# %% ../nbs/00d_clipwise.ipynb #01485fa2
 BANDS = 16
 
 
@@ -108,7 +108,7 @@ class ClipFeatures:
         new = cls(len(content["bins"][0]))
         for spread, parts in ((new.features, content["features"]), (new.bins, content["bins"])):
             mean, m2 = (np.array(part, np.float64) for part in parts)
-            if mean.shape != spread.mean.shape or m2.shape != spread.m2.shape or not np.isfinite(m2).all():
+            if mean.shape != spread.mean.shape or m2.shape != spread.m2.shape or not (np.isfinite(mean).all() and np.isfinite(m2).all()):
                 raise ValueError("what is known of clips does not fit together")
             if not isinstance(content["n"], int) or not 0 <= content["n"] < 2**53 or (m2.diagonal() if m2.ndim > 1 else m2).min() < 0:
                 raise ValueError("a count of clips is none, or a variance negative")

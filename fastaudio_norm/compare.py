@@ -25,7 +25,7 @@ from .learner import network_named, train_run
 from .recipe import Recipe, make_tfms
 from .results import Results
 
-# %% ../nbs/06_compare.ipynb #6f265117
+# %% ../nbs/06_compare.ipynb #2ce60a2b
 NORMS = ("none", "wave+global", "wave+channel")  # what is compared unless said otherwise
 
 def compare(
@@ -41,24 +41,27 @@ def compare(
     out=None,  # folder to keep the runs in, and to find those in that are finished; default: they are not kept
     seconds=None,  # length that all clips are brought to; default: their median
     cache=None,  # folder of cached clips, see `cached_clips`
+    on_error="stop",  # what to do about files that cannot be used: "stop", or "skip"
 ) -> pd.DataFrame:  # a row for each run, see below; its `attrs` say more
     """Train and validate a fresh network for each normalization, fold and run.
 
     Columns: norm, fold, run, seed, epochs, accuracy and valid_loss of the last epoch; `curve`, training loss, validation
     loss and accuracy of each epoch; `truth` and `predicted`, indices of classes for each validation clip. In `attrs`: `file`,
-    `classes`, and `valid_per_train`, the sizes of a fold's parts. Raises what `read_esc50` and `Results` raise, and
-    `ValueError` for unknown folds or names, before any work.
+    `classes`, `valid_per_train`, the sizes of a fold's parts, and `skipped`, the reasons by file. Raises what `read_esc50`,
+    `cached_clips` and `Results` raise, and `ValueError` for unknown folds or names, before any work.
     """
-    df = read_esc50(path)
+    df = read_esc50(path, absent_ok=True)
     folds = sorted(df.fold.unique().tolist()) if folds is None else list(folds)
     check_folds(df, folds)
     for norm in norms:
         make_tfms(norm, recipe)
     network_named(arch)
-    clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache)
+    clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache, on_error=on_error)
+    df = df[df.filename.isin(clips)].reset_index(drop=True)
+    check_folds(df, folds)
     classes = sorted(df.category.unique().tolist())
     settings = {
-        "clips": clips.path.stem, "table": df[["filename", "fold", "category"]].values.tolist(), "classes": classes,
+        "clips": clips.path.stem, "skipped": clips.skipped, "table": df[["filename", "fold", "category"]].values.tolist(), "classes": classes,
         "recipe": recipe._asdict(), "arch": arch, "bs": bs, "seed": seed, "deterministic": deterministic,
         "device": default_device().type,
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},
@@ -68,7 +71,10 @@ def compare(
             _train_all(results, df, path, clips, recipe, list(product(folds, norms, range(runs))))
         frame = pd.DataFrame(_in_order(results.rows, folds, norms, runs))
     of_valid = df.fold.isin(folds).mean() / len(folds)  # share of all clips that a fold has
-    frame.attrs = {"file": str(results.path), "classes": classes, "valid_per_train": of_valid / (1 - of_valid)}
+    frame.attrs = {
+        "file": str(results.path), "classes": classes, "valid_per_train": of_valid / (1 - of_valid),
+        "skipped": clips.skipped,
+    }  # fmt: skip
     return frame
 
 

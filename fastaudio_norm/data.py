@@ -63,7 +63,7 @@ def check_folds(
     if unknown:
         raise ValueError(f"No fold {', '.join(map(str, unknown))}; the table has {known}")
 
-# %% ../nbs/04_data.ipynb #5365bb1e
+# %% ../nbs/04_data.ipynb #4fe99fae
 def download_esc50():
     "Path of ESC-50; downloads 600 MB into fastai's data folder the first time."
     return untar_data(URLs.ESC50)
@@ -71,11 +71,12 @@ def download_esc50():
 
 def read_esc50(
     path,  # folder with audio/ and meta/esc50.csv
+    absent_ok=False,  # whether a clip may be missing; it keeps the name that the table gives it
 ):
     """The table of a folder in ESC-50's layout: `filename`, `fold`, `category` and what else it has.
 
     A file may have another ending than the table says, such as .ogg for .wav. Raises `FileNotFoundError` when the table
-    or a clip is missing, `ValueError` when the table lacks a column or a value.
+    or a clip is missing, `ValueError` when the table lacks a column or a value, or has one that cannot be.
     """
     path = Path(path)
     table = path / "meta" / "esc50.csv"
@@ -83,21 +84,34 @@ def read_esc50(
         raise FileNotFoundError(
             f"No {table}: expected ESC-50's layout, clips in audio/ and their table in meta/esc50.csv"
         )
-    df = pd.read_csv(table)
+    try:
+        df = pd.read_csv(table, index_col=False, dtype={"filename": str, "category": str})
+    except ValueError as e:  # pandas' own errors and those of decoding among them
+        raise ValueError(f"{table} is no table: {e}") from e
     needed = ["filename", "fold", "category"]
     missing = [column for column in needed if column not in df]
     if missing:
         raise ValueError(f"{table} has no column {', '.join(missing)}; it has {list(df.columns)}")
     if df.empty or df[needed].isna().any(axis=None):
         raise ValueError(f"{table} is empty" if df.empty else f"{table} has rows without {' or '.join(needed)}")
+    if df.fold.dtype.kind != "i":
+        raise ValueError(f"{table} has a fold that is no whole number")
+    paths = df.filename[df.filename.map(lambda name: Path(name).name != name or name == ".." or "\0" in name)]
+    if len(paths):
+        raise ValueError(f"{table} has {paths.iloc[0]!r}, which is no name of a file in {path / 'audio'}")
+    if not df.category.map(str.isprintable).all():
+        raise ValueError(f"{table} has a category that cannot be printed")
     present = sorted(file.name for file in (path / "audio").glob("*.*"))
     by_stem = {Path(name).stem: name for name in present}
     files = df.filename.where(df.filename.isin(present), df.filename.map(lambda name: by_stem.get(Path(name).stem)))
-    if files.isna().any():
+    if files.isna().any() and not absent_ok:
         absent = df.filename[files.isna()]
         raise FileNotFoundError(
             f"{len(absent)} of {len(df)} clips of {table} are not in {path / 'audio'}, such as {absent.iloc[0]}"
         )
+    files = files.fillna(df.filename)
+    if files.duplicated().any():
+        raise ValueError(f"{table} has a clip twice: {files[files.duplicated()].iloc[0]}")
     return df.assign(filename=files)
 
 # %% ../nbs/04_data.ipynb #53c3338b

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Drift', 'DriftMonitor', 'DriftCallback']
 
-# %% ../nbs/08_drift.ipynb #99ee6c8a
+# %% ../nbs/08_drift.ipynb #b624451e
 import warnings
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 from scipy import stats as distributions
 
-from .measure import bin_positions, frequency_axis
+from .bins import bin_positions, frequency_axis
 from .stats import StatsRecorder
 from .transforms import SpecNormalize, _Normalizer, _spectrograms, record
 

@@ -19,13 +19,14 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioToSpec
 from torch import nn
 
-# %% ../nbs/02c_frontend.ipynb #c9acced0
+# %% ../nbs/02c_frontend.ipynb #137d47af
 class ActiveCrop(RandTransform):
     """Crop each clip, an `AudioTensor` [channels, samples], to a stretch of it where something is to be heard.
 
     In training, a random one of those whose mean square is at most `threshold` below the square of the clip's largest
     magnitude; in validation, or where there is none, the loudest. Shorter clips are filled with silence at the end.
-    With `in_valid=False` longer clips are left whole in validation.
+    With `in_valid=False` longer clips are left whole in validation. Raises `ValueError` for a batch of longer clips, so the
+    crop belongs among the item_tfms.
     """
 
     split_idx, order = None, 0
@@ -57,10 +58,12 @@ class ActiveCrop(RandTransform):
 
     def encodes(self, x: AudioTensor):
         length = self.samples(x.sr)
-        if x.shape[-1] <= length:
+        if x.ndim and x.shape[-1] <= length:
             return nn.functional.pad(x, (0, length - x.shape[-1]))
         if not (self.training or self.in_valid):
             return x
+        if x.ndim != 2:
+            raise ValueError(f"Expected a clip [channels, samples], not {list(x.shape)}: crop among the item_tfms")
         start = self._start(x.as_subclass(torch.Tensor).double(), length)
         return x[..., start : start + length].clone()
 
@@ -74,7 +77,7 @@ class ActiveCrop(RandTransform):
                 return int(loud[random.randrange(len(loud))])
         return int(energy.argmax())
 
-# %% ../nbs/02c_frontend.ipynb #edd4cf0d
+# %% ../nbs/02c_frontend.ipynb #ac1e9c67
 class RandomSpeed(RandTransform):
     """Play each clip, an `AudioTensor` [channels, samples], at a random speed, in training; its length changes.
 
@@ -100,8 +103,10 @@ class RandomSpeed(RandTransform):
         factor = random.choice(self.factors)
         if factor == 1:
             return x
-        out = torchaudio.functional.resample(x.as_subclass(torch.Tensor), round(factor * x.sr), int(x.sr))
-        return AudioTensor(out, sr=x.sr)
+        plain = x.as_subclass(torch.Tensor).contiguous()
+        out = torchaudio.functional.resample(plain, round(factor * x.sr), int(x.sr)).as_subclass(type(x))
+        out.set_meta(x, as_copy=True)
+        return out
 
 # %% ../nbs/02c_frontend.ipynb #1cbc3037
 def gammatone_frequencies(
@@ -163,9 +168,12 @@ def gammatone_spec(
     }  # fmt: skip
     return AudioToSpec(nn.Sequential(*parts, *([torchaudio.transforms.AmplitudeToDB()] if to_db else [])), settings)
 
-# %% ../nbs/02c_frontend.ipynb #68f5077e
+# %% ../nbs/02c_frontend.ipynb #6dec51c7
 class SpecAugment(RandTransform):
-    "Mask random bands and stretches of spectrograms, `TensorImageBase` [batch, channel, frequency, time], in training."
+    """Mask random bands and stretches of spectrograms, `TensorImageBase` [batch, channel, frequency, time], in training.
+
+    Raises `ValueError` for items without the batch dimension.
+    """
 
     split_idx, order = 0, 101  # after SpecNormalize
 
@@ -182,6 +190,8 @@ class SpecAugment(RandTransform):
         self.freq, self.time, self.value = (n_freq, max_freq), (n_time, max_time), value
 
     def encodes(self, x: TensorImageBase):
+        if x.ndim != 4:
+            raise ValueError(f"Expected spectrograms [batch, channel, frequency, time], not {list(x.shape)}")
         plain = x.as_subclass(torch.Tensor)
         masked = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool, device=x.device)
         for dim, (n, size) in ((2, self.freq), (3, self.time)):

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['SpecNorm', 'AudioNorm', 'ShortTimeNorm', 'SlidingNorm', 'PCENNorm']
 
-# %% ../nbs/02d_layers.ipynb #f63087ca
+# %% ../nbs/02d_layers.ipynb #21d2b8cc
 import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .adaptive import PCEN, RelaxedFreqNorm, RelaxedFreqNormalize, pcen
+from .adaptive import PCEN, RelaxedFreqNorm, RelaxedFreqNormalize, _scaled_pcen
 from .sliding import ShortTimeNormalize, SlidingNormalize, short_time_normalize, sliding_normalize
-from .transforms import AudioNormalize, SpecNormalize, _offset_and_scale
+from .transforms import AudioNormalize, SpecNormalize, _check_clip, _check_real, _offset_and_scale
 
-# %% ../nbs/02d_layers.ipynb #ec990545
+# %% ../nbs/02d_layers.ipynb #49459dfb
 class _Layer(nn.Module):
     def __init__(self, **options):
         super().__init__()
@@ -40,6 +40,7 @@ class SpecNorm(_Layer):
             self.register_buffer("scale", torch.ones(shape))
 
     def forward(self, x):
+        _check_real(x)
         if self.options["shape"] is not None:
             return (x - self.offset) / self.scale
         offset, scale = _offset_and_scale(self.options["method"], self.options["feature_range"], *self._of_clips(x))
@@ -93,7 +94,7 @@ def as_module(self: SpecNormalize):
     layer.scale.copy_(scale)
     return layer
 
-# %% ../nbs/02d_layers.ipynb #df0461a6
+# %% ../nbs/02d_layers.ipynb #110740cb
 class AudioNorm(_Layer):
     "`AudioNormalize` as a layer, for waveforms [batch, channels, samples] that are finite; no graph can hold loudness."
 
@@ -108,6 +109,7 @@ class AudioNorm(_Layer):
         self.norm = AudioNormalize(method, level, per_channel)
 
     def forward(self, x):
+        _check_clip(x)
         if self.options["method"] == "loudness" and torch.compiler.is_exporting():
             raise ValueError("Loudness is measured by a recursive filter, which no graph can hold: take rms for export")
         rows = x.unsqueeze(-2) if self.options["per_channel"] else x
@@ -138,7 +140,7 @@ def as_module(self: ShortTimeNormalize, sample_rate=16000):
     "A `ShortTimeNorm` for waveforms of a sample rate in Hz."
     return ShortTimeNorm(self.samples(sample_rate), self.floor)
 
-# %% ../nbs/02d_layers.ipynb #046daabb
+# %% ../nbs/02d_layers.ipynb #1def3a6a
 class SlidingNorm(_Layer):
     "`SlidingNormalize` as a layer, for tensors [batch, channel, frequency, time]."
 
@@ -178,8 +180,7 @@ class PCENNorm(_Layer):
         )
 
     def forward(self, x):
-        options = dict(self.options)
-        return pcen(x * options.pop("scale") ** 2, **options)
+        return _scaled_pcen(x, **self.options)
 
 @patch
 def as_module(self: PCEN, frame_rate=None):

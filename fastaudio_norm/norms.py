@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WAVE_NORMS', 'SPEC_NORMS', 'Norm', 'make_norm', 'normalized', 'show_normalizations']
 
-# %% ../nbs/04b_norms.ipynb #895f076d
+# %% ../nbs/04b_norms.ipynb #6c4373ac
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -19,8 +19,8 @@ from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Pipeline
 
 from .adaptive import PCEN, RelaxedFreqNormalize
+from .bins import bin_frequencies
 from .data import SAMPLE_RATE, SPECS
-from .measure import bin_frequencies
 from .sliding import ShortTimeNormalize, SlidingNormalize
 from .transforms import AudioNormalize, SpecNormalize, spec_settings
 

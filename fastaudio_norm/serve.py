@@ -6,7 +6,7 @@
 __all__ = ['LONGEST', 'ResampleLayer', 'Downmix', 'Pad', 'LoudestCrop', 'Spectrum', 'Filters', 'Decibels', 'Deltas',
            'SoundClassifier', 'as_pipeline', 'Prediction', 'predict']
 
-# %% ../nbs/07_serve.ipynb #72cbc878
+# %% ../nbs/07_serve.ipynb #3691a2da
 import copy
 import json
 import math
@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.signal
-import soundfile
 import torch
 import torch.fx.experimental._config
 import torchaudio
@@ -29,6 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .adaptive import PCEN, RelaxedFreqNorm
+from .files import BadAudio, finished, opened, sample_problem
 from .frontend import ActiveCrop, FilterBank
 from .keep import whole_file
 from .layers import AudioNorm, PCENNorm, ShortTimeNorm, SlidingNorm, SpecNorm, _Layer
@@ -447,7 +447,7 @@ def as_pipeline(
     classifier = SoundClassifier(layers, network, map(str, learn.dls.vocab), settings["sr"], getattr(learn, "arch", None))
     return classifier.requires_grad_(False)
 
-# %% ../nbs/07_serve.ipynb #641242cb
+# %% ../nbs/07_serve.ipynb #5e1f2f74
 LONGEST = 60.0  # seconds that are judged as a whole
 
 
@@ -466,28 +466,17 @@ def predict(
 ):
     """Iterate over a `Prediction` for each window of a file; the last window is as short as what is left.
 
-    Raises `ValueError` where the file cannot be read, or has no samples, or some that are not finite.
+    Raises `BadAudio`, a `ValueError`, where the file cannot be read, or has samples that cannot be used.
     """
-    with _opened(file) as sound:
+    with opened(file) as sound:
         rate, whole = sound.samplerate, sound.frames / sound.samplerate
-        if not sound.frames:
-            raise ValueError(f"{file} has no samples")
         seconds = window or (whole if whole <= LONGEST else 10.0)
         module, start = _at(classifier, rate), 0
-        try:
-            for block in sound.blocks(max(1, round(seconds * rate)), dtype="float32", always_2d=True):
-                what, end = f"{file} from {start / rate:.2f} s on", start + len(block)
-                yield Prediction(start / rate, end / rate, _probabilities(module, block, what))
-                start = end
-        except soundfile.LibsndfileError as e:
-            raise ValueError(f"Cannot read {file} from {start / rate:.2f} s on: {e}") from e
-
-
-def _opened(file):
-    try:
-        return soundfile.SoundFile(file)
-    except (soundfile.LibsndfileError, TypeError) as e:
-        raise ValueError(f"Cannot read {file} as audio: {e}") from e
+        for block in sound.blocks(max(1, round(seconds * rate)), dtype="float32", always_2d=True):
+            end = start + len(block)
+            yield Prediction(start / rate, end / rate, _probabilities(module, block, file, start / rate))
+            start = end
+        finished(file, sound)
 
 
 @lru_cache(maxsize=8)
@@ -495,11 +484,13 @@ def _at(classifier, rate):
     return classifier.at(rate)
 
 
-def _probabilities(module, block, what):
-    if not np.isfinite(block).all():
-        raise ValueError(f"{what}: it has NaN or infinite samples")
+def _probabilities(module, block, file, start):
+    problem = sample_problem(block)
+    if problem:
+        raise BadAudio(file, f"{problem}, from {start:.2f} s on")
     try:
         with torch.inference_mode():
             return module(torch.from_numpy(block.T)[None])[0].numpy()
     except RuntimeError as e:
-        raise ValueError(f"{what}: {len(block)} samples are too few for a spectrogram and the network ({e})") from e
+        what = f"{len(block)} samples, from {start:.2f} s on, are too few for a spectrogram and the network"
+        raise BadAudio(file, what) from e

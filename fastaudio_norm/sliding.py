@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['sliding_normalize', 'SlidingNormalize', 'short_time_normalize', 'ShortTimeNormalize']
 
-# %% ../nbs/02b_sliding.ipynb #f6614de1
+# %% ../nbs/02b_sliding.ipynb #b0891454
 import math
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from fastaudio.core.signal import AudioTensor
 
 from .onepass import _ANY_ORDER, _compiled, _share_out
-from .transforms import AudioNormalize, _Normalizer, _scale, _SpecNormalizer
+from .transforms import AudioNormalize, _check_clip, _check_real, _Normalizer, _scale, _SpecNormalizer
 
 # %% ../nbs/02b_sliding.ipynb #61b143be
 def _windows(frames, window, center, min_window=None):
@@ -83,7 +83,10 @@ def _standardized_rows(x, stretches, weights, negligible, norm_vars, out):
         _differences(running[1], stretches, in_windows[1])
         _standardized_row(x[r], shift, in_windows[0], in_windows[1], weights, negligible, norm_vars, out[r])
 
-# %% ../nbs/02b_sliding.ipynb #c9e8eef7
+# %% ../nbs/02b_sliding.ipynb #da07a865
+_LEAST = torch.finfo(torch.float64).tiny  # variance: the root of 0 has no gradient
+
+
 def _moments_in_windows(x, start, end):
     "Mean and variance of `x` [..., frames] in each window, in float64."
     x = x.double()
@@ -95,7 +98,7 @@ def _moments_in_windows(x, start, end):
         return (sums[..., end] - sums[..., start]) / (end - start).to(sums)
 
     level = mean(x - shift)
-    return shift + level, (mean((x - shift).square()) - level.square()).clamp(min=0)
+    return shift + level, (mean((x - shift).square()) - level.square()).clamp(min=_LEAST)
 
 
 def sliding_normalize(
@@ -106,6 +109,7 @@ def sliding_normalize(
     norm_vars=True,  # whether to divide by the standard deviation, too
 ) -> torch.Tensor:  # like `x`
     "Subtract the mean over a sliding window, and divide by the standard deviation where there is any."
+    _check_real(x)
     if not x.numel():
         return x.clone()
     start, end = _windows(x.shape[-1], window, center, min_window)
@@ -153,22 +157,24 @@ class SlidingNormalize(_SpecNormalizer):
     def _normalized(self, x, settings):
         return sliding_normalize(x, **self.options)
 
-# %% ../nbs/02b_sliding.ipynb #2c3fe8f5
+# %% ../nbs/02b_sliding.ipynb #7803c771
 def short_time_normalize(
     x,  # waveforms [..., channels, samples]
     window,  # samples
     floor=-40.0,  # dB below the clip's standard deviation: a window counts as no quieter than that
 ) -> torch.Tensor:  # like `x`, or float32
     "Subtract the mean over a sliding window, and divide by the standard deviation there; channels share both."
+    _check_clip(x)
     wide = x.to("cpu" if x.device.type == "mps" else x.device, torch.float64)
     start, end = _windows(x.shape[-1], window, center=True)
     level = wide.mean((-2, -1), keepdim=True)
     wide = wide - level
-    std = wide.square().mean((-2, -1), keepdim=True).sqrt()  # torch.std_mean in float64 has no right ONNX graph
+    power = wide.square().mean((-2, -1), keepdim=True)  # torch.std_mean in float64 has no right ONNX graph
+    least = power.clamp(min=_LEAST).sqrt() * 10 ** (floor / 20)
     means, variances = _moments_in_windows(wide, start, end)
     mean = means.mean(-2, keepdim=True)
     var = (variances + (means - mean).square()).mean(-2, keepdim=True)
-    scale = _scale(level, var.sqrt().maximum(std * 10 ** (floor / 20)))
+    scale = _scale(level, var.sqrt().maximum(least))
     return ((wide - mean) / scale).to(x.device, x.dtype if x.is_floating_point() else torch.float32)
 
 
@@ -177,7 +183,7 @@ class ShortTimeNormalize(_Normalizer):
 
     The channels of a clip share level and offset, so that their balance stays. At the ends the window is moved inwards,
     and a clip shorter than it is normalized as a whole, as by `AudioNormalize`. Raises `ValueError` when a clip is not
-    finite.
+    finite, and `TypeError` when it is complex.
     """
 
     touches, hint = AudioTensor, AudioNormalize.hint

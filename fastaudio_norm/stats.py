@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['differing_settings', 'StatsRecorder', 'common']
 
-# %% ../nbs/01_stats.ipynb #f0a14017
+# %% ../nbs/01_stats.ipynb #212e7192
+import threading
 from importlib.metadata import version
 
 import numpy as np
@@ -31,14 +32,14 @@ def differing_settings(
 def _span(x):
     return f"{x.min():.4g}" if x.numel() == 1 else f"{x.min():.4g} to {x.max():.4g}"
 
-# %% ../nbs/01_stats.ipynb #c756074b
+# %% ../nbs/01_stats.ipynb #e2c56431
 class StatsRecorder:
     """Statistics of all the batches it was shown, for each of the kept dimensions, in float64 on the CPU.
 
     Every element counts alike, whatever the batches' sizes, widths and order. For spectrograms [batch, channel,
     frequency, time], `red_dims=(0,2,3)` keeps one number per audio channel, of shape [1, channel, 1, 1], `(0,1,3)` one
     per frequency bin, of shape [1, 1, frequency, 1], and `(0,3)` both, from which `reduced` has the others. Reading
-    statistics before there are any raises `ValueError`.
+    statistics before there are any raises `ValueError`. Threads may update one recorder: they wait for each other.
     """
 
     def __init__(
@@ -62,6 +63,13 @@ class StatsRecorder:
         self.about = {}  # what else a file shall tell, such as the number of clips
         self.batches = self.skipped = 0  # updates, and values that were not finite
         self._moments = self._histogram = None
+        self._lock = threading.RLock()
+
+    def __getstate__(self):  # a lock cannot be copied
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state):
+        vars(self).update(state, _lock=threading.RLock())
 
     def update(
         self,
@@ -74,6 +82,10 @@ class StatsRecorder:
         finite and not to be skipped, or when `lengths` do not fit.
         """
         x = torch.as_tensor(batch).detach().as_subclass(torch.Tensor)
+        with self._lock:
+            self._update(x, lengths)
+
+    def _update(self, x, lengths):
         self._check(x)
         rows, lengths, shape = as_rows(x, self.red_dims, lengths)
         values = int(lengths.sum()) * rows.shape[1]
@@ -98,6 +110,10 @@ class StatsRecorder:
 
     def merge(self, other):
         "Count all that `other` has counted. Raises `ValueError` when it has other dimensions or settings."
+        with self._lock:
+            self._merge(other)
+
+    def _merge(self, other):
         self._check_alike(other)
         if other._moments:
             self._combine(other._moments)
@@ -322,7 +338,8 @@ def all_reduce(
     torch.distributed.all_gather_object(every, self, group)
     vars(self).update(vars(sum(every)), about=self.about)
 
-# %% ../nbs/01_stats.ipynb #070db6b6
+# %% ../nbs/01_stats.ipynb #6339e7ed
+_MOST = 2**16  # kept numbers in a file: with quantiles, they take half a GiB
 _OPTIONS = ("red_dims", "correction", "nonfinite", "quantiles")
 
 
@@ -333,11 +350,8 @@ def _trimmed(counts):
 
 
 @patch
-def save(
-    self: StatsRecorder,
-    file,  # path, such as "stats.json"
-):
-    "Write all that was counted, exact to the last bit; `settings` and `about` go along."
+def to_dict(self: StatsRecorder) -> dict:
+    "All that was counted, exact to the last bit, with `settings` and `about`, as JSON can hold it."
     found = self._counted()
     some = found.n > 0
     content = {"fastaudio_norm": version("fastaudio_norm"), "settings": self.settings, "about": self.about}
@@ -349,7 +363,28 @@ def save(
         content["counts"] = [_trimmed(row) for row in self._histogram.counts.tolist()]
     if self.clips:
         content["clips"] = self.clips.to_dict()
-    write_json(file, "statistics", 1, content)
+    return content
+
+
+@patch(cls_method=True)
+def from_dict(
+    cls: StatsRecorder,
+    content,  # from `to_dict`
+) -> StatsRecorder:
+    "A recorder that can go on counting. Raises `ValueError` that says what is wrong."
+    try:
+        return _recorder_of(content)
+    except (AttributeError, IndexError, KeyError, MemoryError, OverflowError, RuntimeError, TypeError, ValueError) as e:
+        raise ValueError(f"{type(e).__name__}: {e}") from e
+
+
+@patch
+def save(
+    self: StatsRecorder,
+    file,  # path, such as "stats.json"
+):
+    "Write `to_dict`."
+    write_json(file, "statistics", 1, self.to_dict())
 
 
 @patch(cls_method=True)
@@ -357,12 +392,12 @@ def load(
     cls: StatsRecorder,
     file,  # written by `save`
 ) -> StatsRecorder:
-    "Read a recorder, which can go on counting. Raises `FileNotFoundError`, or `ValueError` that says what is wrong."
+    "Read a recorder. Raises `FileNotFoundError`, or `ValueError` that says what is wrong."
     content = read_json(file, "statistics", 1)
     try:
-        return _recorder_of(content)
-    except (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as e:
-        raise ValueError(f"{file} does not hold statistics: {type(e).__name__}: {e}") from e
+        return cls.from_dict(content)
+    except ValueError as e:
+        raise ValueError(f"{file} does not hold statistics: {e}") from e
 
 
 def _recorder_of(content):
@@ -371,30 +406,37 @@ def _recorder_of(content):
         isinstance(value, (list, dict)) for value in (settings or {}).values()
     ):
         raise ValueError("what it tells of the spectrograms is no table of names and values")
-    if any(not isinstance(content[name], int) for name in ("correction", "batches", "skipped")):
+    if any(not isinstance(content[name], int) or not 0 <= content[name] < 2**53 for name in ("correction", "batches", "skipped")):
         raise ValueError("a count is no whole number")
-    new = StatsRecorder(*(content[name] for name in _OPTIONS), settings=settings)
+    if any(type(d) is not int for d in content["red_dims"]):
+        raise ValueError("a dimension is no whole number")
+    new = StatsRecorder(*(content[name] for name in _OPTIONS), settings=settings, clips="clips" in content)
     new.about, new.batches, new.skipped = about, content["batches"], content["skipped"]
     n = np.array(content["n"], np.int64).reshape(content["shape"])
     none = np.inf if new.quantiles else -np.inf
     found = Moments(n, np.zeros(n.shape), np.zeros(n.shape), np.full(n.shape, none), np.full(n.shape, -none))
     for name in ("mean", "m2", "low", "high") if new.quantiles else ("mean", "m2"):
         getattr(found, name)[n > 0] = np.array(content[name], np.float64)
+    if not 0 < n.size <= _MOST or n.max() >= 2**53:
+        raise ValueError(f"there are no counts, or more than {_MOST:,}, or one is too large")
     if not all(np.isfinite(a).all() and (a >= 0).all() for a in (n, found.m2)) or not np.isfinite(found.mean).all():
         raise ValueError("a count or spread is negative, or a number is not finite")
     if new.quantiles and not all(np.isfinite(a[n > 0]).all() for a in (found.low, found.high)):
         raise ValueError("a smallest or largest value is not finite")
+    if new.quantiles and (found.low > found.high)[n > 0].any():
+        raise ValueError("a smallest value is above the largest")
     if any(n.shape[d] != 1 for d in new.red_dims):
         raise ValueError(f"statistics over {new.red_dims} cannot have the shape {list(n.shape)}")
     new._moments = found
     if "clips" in content:
-        new.of_clips, new.clips = True, ClipFeatures.from_dict(content["clips"])
+        new.clips = ClipFeatures.from_dict(content["clips"])
         if n.ndim != 4 or n.shape[2] not in (1, len(new.clips.bins.mean)):
             raise ValueError(f"clips of {len(new.clips.bins.mean)} bins do not belong to statistics of shape {list(n.shape)}")
     if new.quantiles:
         new._histogram = Histogram(found.low, found.high)
         for row, counts in zip(new._histogram.counts, content["counts"], strict=True):
             row[: len(counts)] = np.array(counts, np.int64)
-        if (new._histogram.counts < 0).any() or (new._histogram.counts.sum(1) != n.reshape(-1)).any():
+        counts, n = new._histogram.counts, n.reshape(-1)
+        if ((counts < 0) | (counts > n[:, None])).any() or (counts.sum(1) != n).any():
             raise ValueError("the counts for quantiles do not add up to the number of observations")
     return new

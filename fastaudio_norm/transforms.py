@@ -32,7 +32,7 @@ def _scale(mean, std):
     float32 = torch.finfo(torch.float32)
     return torch.where(std > (float32.eps * mean.abs()).clamp(min=float32.tiny), std, torch.ones_like(std))
 
-# %% ../nbs/02_transforms.ipynb #52228248
+# %% ../nbs/02_transforms.ipynb #701a79a7
 def _as_channels(shape, offset, scale):
     "How a tensor of `shape` is viewed for batch normalization, and its weight, bias, mean and variance; or None."
     offset, scale = torch.broadcast_tensors(offset, scale)
@@ -47,12 +47,18 @@ def _as_channels(shape, offset, scale):
 
 def _standardized(x, offset, scale, channels):
     "`(x - offset) / scale` of a plain floating-point tensor, in its type; `channels` from `_as_channels`."
-    if channels is None or not x.is_contiguous():
+    if channels is None or not x.is_contiguous() or offset.requires_grad:  # which batch_norm would not pass on
         return x.sub(offset).div_(scale).to(x.dtype)
     sizes, statistics = channels
     return torch.batch_norm(x.view(sizes), *statistics, False, 0.0, 0.0, False).view(x.shape)
 
-# %% ../nbs/02_transforms.ipynb #e07155e3
+# %% ../nbs/02_transforms.ipynb #919c6cfa
+def _check_real(x):
+    "Raises `TypeError` for complex numbers."
+    if x.is_complex():
+        raise TypeError(f"Expected real numbers, not {x.dtype}: take their magnitude or power")
+
+
 class _Normalizer(Transform):
     "Warns when nothing that it is given is of the type that it normalizes."
 
@@ -69,9 +75,19 @@ class _Normalizer(Transform):
             warnings.warn(f"{type(self).__name__} has no effect on ({types}): {self.hint}", stacklevel=3)
         return super()._call(nm, *args, **kwargs)
 
-# %% ../nbs/02_transforms.ipynb #73562ef5
+# %% ../nbs/02_transforms.ipynb #c247ac17
+def _check_clip(x):
+    "Raises `TypeError` for complex samples, and `ValueError` where samples have no channel."
+    _check_real(x)
+    if x.ndim < 2:
+        raise ValueError(f"Expected a waveform [..., channels, samples], not {list(x.shape)}")
+
+
 def _gain_to(level, x, sr):
     "Factor that brings `x` [..., channels, samples] to `level` LUFS, shape [..., 1, 1]; NaN or infinite for silence."
+    if x.requires_grad:
+        x = x.view_as(x)
+        x.register_hook(lambda grad: grad.where(grad.isfinite(), 0.0))  # of silence, which has no loudness
     missing = 0.4 * sr - x.shape[-1]
     if missing > 0:
         warnings.warn(f"Loudness is measured over 0.4 s: a clip of {x.shape[-1] / sr:.3f} s is repeated", stacklevel=2)
@@ -93,7 +109,8 @@ class AudioNormalize(_Normalizer):
     `level` LUFS (-23, as in EBU R 128), whatever peak that gives. The last two leave an offset where it is.
 
     The channels of a clip share their level, so that their balance stays, unless `per_channel`. A silent clip stays
-    silent, and a constant one becomes zeros where the offset is taken away. Raises `ValueError` when a clip is not finite.
+    silent, and a constant one becomes zeros where the offset is taken away. Raises `ValueError` when a clip is empty, or
+    not finite or too loud for float32, and `TypeError` when it is complex.
     """
 
     touches = AudioTensor
@@ -119,6 +136,9 @@ class AudioNormalize(_Normalizer):
         return f"{type(self).__name__}: {self.method}{level}{', per channel' if self.per_channel else ''}"
 
     def encodes(self, x: AudioTensor):
+        _check_clip(x)
+        if not x.numel():
+            raise ValueError(f"Cannot normalize a clip of shape {list(x.shape)}, which has no samples")
         x = x if x.is_floating_point() else x.float()
         wide = x.as_subclass(torch.Tensor).to(torch.promote_types(x.dtype, torch.float32))
         if self.per_channel:
@@ -126,19 +146,21 @@ class AudioNormalize(_Normalizer):
         else:
             offset, scale = self._offset_and_scale(wide, x.sr)
         if not (offset.isfinite() & scale.isfinite()).all():
-            raise ValueError(f"Cannot normalize a clip of shape {list(x.shape)} that has NaN or infinite samples")
+            raise ValueError(
+                f"Cannot normalize a clip of shape {list(x.shape)} that has NaN or infinite samples, or too loud ones"
+            )
         return x.sub(offset).div_(scale).to(x.dtype)
 
     def _offset_and_scale(self, x, sr):
         "What to subtract and to divide by, [..., 1, 1]; not finite where samples are not."
+        if self.method in ("zscore", "rms"):
+            std, mean = torch.std_mean(x, (-2, -1), correction=0, keepdim=True)
+            return mean, _scale(mean, std) / (1 if self.level is None else 10 ** (self.level / 20))
         peak = x.abs().amax((-2, -1), keepdim=True)
         if self.method == "peak":
             return 0 * peak, peak.where(peak != 0, 1.0) / 10 ** (self.level / 20)
-        if self.method == "loudness":
-            scale = 1 / _gain_to(self.level, x, sr)
-            return 0 * peak, scale.where(scale.isfinite() & (scale > 0), 1.0)
-        std, mean = torch.std_mean(x, (-2, -1), correction=0, keepdim=True)
-        return mean, _scale(mean, std) / (1 if self.level is None else 10 ** (self.level / 20))
+        scale = 1 / _gain_to(self.level, x, sr)
+        return 0 * peak, scale.where(scale.isfinite() & (scale > 0), 1.0)
 
 # %% ../nbs/02_transforms.ipynb #b9b79fc0
 def spec_settings(
@@ -166,7 +188,7 @@ def record(
     recorder.update(spec)
     recorder.settings = recorder.settings or settings
 
-# %% ../nbs/02_transforms.ipynb #0e163f24
+# %% ../nbs/02_transforms.ipynb #622ae7ba
 class _SpecNormalizer(_Normalizer):
     "Has `_normalized(x, settings)` for plain tensors; keeps type and settings of spectrograms, and leaves masks alone."
 
@@ -174,7 +196,8 @@ class _SpecNormalizer(_Normalizer):
     hint = "it normalizes a TensorImageBase, such as the AudioSpectrogram that AudioToSpec makes, so put that before it"
 
     def _check(self, x, settings):
-        "Raises `ValueError` for a spectrogram that cannot be normalized."
+        "Raises `ValueError` for a spectrogram that cannot be normalized, and `TypeError` for a complex one."
+        _check_real(x)
         if x.ndim not in (3, 4):
             raise ValueError(
                 "Expected a spectrogram [batch, channel, frequency, time] or [channel, frequency, time], "
@@ -303,14 +326,16 @@ def _offset_and_scale(method, feature_range, level, spread):
     scale = scale / (high - low)
     return level - low * scale, scale
 
-# %% ../nbs/02_transforms.ipynb #7082c35b
+# %% ../nbs/02_transforms.ipynb #c908b108
 class SpecNormalize(_SpecNormalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract a level, divide by a spread.
 
     `method` says which: "zscore", mean and standard deviation; "minmax", minimum and range, to `feature_range`; "robust",
     median and interquartile range. `axes` are the dimensions that they are taken over. With 0 among them, they are those
     of the training set: given, or fitted on the whole training split when the loaders are made. Without 0, each clip has
-    its own. Values without any spread are only shifted. Items without the batch dimension are normalized alike.
+    its own. Values without any spread are only shifted. Items without the batch dimension are normalized alike. Raises
+    `ValueError` for a spectrogram that statistics do not fit or that has no values to take them from, and `TypeError` for
+    a complex one.
 
     `mean` and `std` hold level and spread of the dataset, whatever the method; the spread "minmax" takes is the range.
     `decode` inverts dataset statistics; a clip's own are not kept, so showing such a batch shows normalized values.
@@ -430,6 +455,8 @@ class SpecNormalize(_SpecNormalizer, Normalize):
     def _check(self, x, settings):
         super()._check(x, settings)
         if not self.of_dataset:
+            if not x.numel():
+                raise ValueError(f"A spectrogram of shape {list(x.shape)} is empty, and has no statistics of its own")
             return
         if self.mean is None:
             raise RuntimeError(f"{self!r}: have it fitted by a DataBlock's batch_tfms, or give it mean and std")

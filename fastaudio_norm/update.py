@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['StatsUpdate', 'update_stats']
 
-# %% ../nbs/08a_update.ipynb #230ecf32
+# %% ../nbs/08a_update.ipynb #ab5d3cd3
 import shutil
 from datetime import datetime, timezone
 from itertools import count
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from .bins import bin_positions, frequency_axis, some_bins
 from .keep import whole_file
-from .measure import bin_positions, frequency_axis, some_bins
 from .serve import SoundClassifier
 from .stats import StatsRecorder
 

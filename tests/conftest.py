@@ -54,7 +54,7 @@ def results():
             rows.append((norm, fold, 0, 0, 2, accuracy, 1.1, curve, truth, predicted))
     columns = ["norm", "fold", "run", "seed", "epochs", "accuracy", "valid_loss", "curve", "truth", "predicted"]
     frame = pd.DataFrame(rows, columns=columns)
-    frame.attrs = {"file": "results-0.jsonl", "classes": ["cat", "dog"], "valid_per_train": 0.25}
+    frame.attrs = {"file": "results-0.jsonl", "classes": ["cat", "dog"], "valid_per_train": 0.25, "skipped": {}}
     return frame
 
 

@@ -95,7 +95,7 @@ def test_a_bad_file_is_named_and_nothing_is_left(content, folder, table):
     samples = np.ones(100, np.float32)
     samples[5] = np.nan
     soundfile.write(folder / "audio" / "b.wav", samples, SR, subtype="FLOAT")
-    with pytest.raises(ValueError, match="b.wav has NaN"):
+    with pytest.raises(ValueError, match="b.wav: it has NaN"):
         cached_clips(table, folder, folder=folder / "cache")
     assert not list((folder / "cache").glob("*clips-*"))
 

@@ -102,6 +102,35 @@ def test_broken_layouts_are_named(tmp_path):
             read_esc50(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        (b"a.wav,1,dog,2", "is no table"),
+        (b"a.wav,1,\xab", "is no table: 'utf-8' codec"),
+        (b"a.wav,1.5,dog", "whole number"),
+        (b"a.wav,one,dog", "whole number"),
+        (b"a.wav,1" + b"0" * 30 + b",dog", "whole number"),
+        (b"a.wav,1,dog\na.wav,2,dog", "twice: a.wav"),
+        (b"a.wav,1,dog\na.ogg,2,dog", "twice: a.wav"),
+        (b"..,1,dog", "no name of a file"),
+        (b"a.wav,1,do\x07g", "cannot be printed"),
+        (b"../a.wav,1,dog", "no name of a file"),
+        (b"/etc/a.wav,1,dog", "no name of a file"),
+        (b"a\0.wav,1,dog", "no name of a file"),
+    ],
+)
+def test_tables_that_are_none(rows, message, tmp_path):  # bench/fuzz.py has found them
+    for folder in ("audio", "meta"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "audio" / "a.wav").touch()
+    (tmp_path / "meta" / "esc50.csv").write_bytes(b"filename,fold,category\nb.wav,1,cat\n" + rows)
+    with pytest.raises(ValueError, match=f"esc50.csv.*{message}"):
+        read_esc50(tmp_path, absent_ok=True)
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,category\na,1,7\nb.wav,2,8\nc.wav,2,8\n")
+    df = read_esc50(tmp_path, absent_ok=True)
+    assert df.category.tolist() == ["7", "8", "8"] and df.filename.tolist() == ["a.wav", "b.wav", "c.wav"]
+
+
 def test_esc50_is_downloaded_into_fastais_data_folder(tmp_path, made_up, monkeypatch):
     "From an archive of GitHub's layout, one folder above the data set's own, served locally."
     site = tmp_path / "site"

@@ -9,6 +9,7 @@ import torch
 from fastai.torch_core import TensorImageBase, TensorMask
 from fastaudio.core.signal import AudioTensor
 
+from fastaudio_norm.bins import bin_frequencies
 from fastaudio_norm.data import SPECS, get_dls
 from fastaudio_norm.frontend import (
     ActiveCrop,
@@ -18,7 +19,6 @@ from fastaudio_norm.frontend import (
     gammatone_frequencies,
     gammatone_spec,
 )
-from fastaudio_norm.measure import bin_frequencies
 from fastaudio_norm.transforms import SpecNormalize, spec_settings
 
 SR = 16000

@@ -1,5 +1,7 @@
 """What each normalization undoes, what it keeps, and that it is what its peers say, on made-up and recorded sound."""
 
+import sys
+
 import librosa
 import numpy as np
 import pytest
@@ -161,7 +163,16 @@ def test_torchaudios_loudness_on_recorded_sound(recorded):
             assert abs(torchaudio.functional.loudness(out, SR) + 35) < 0.1, name
 
 
-def test_speechbrains_sentence_normalization(recorded):
+@pytest.fixture
+def modules_as_before():
+    "SpeechBrain leaves modules that raise when another test's tools only look at them."
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_speechbrains_sentence_normalization(recorded, modules_as_before):
     features = pytest.importorskip("speechbrain.processing.features", reason="SpeechBrain is in the bench group only")
     specs = specs_of(recorded)
     theirs = features.InputNormalization(norm_type="sentence")

@@ -229,8 +229,8 @@ def test_predict_command(classifier, make_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "as audio"),
-        (b"this is no sound" * 100, "as audio"),
+        (b"", "it is empty"),
+        (b"this is no sound" * 100, "no audio that can be read"),
         (np.zeros((0, 1)), "no samples"),
         (np.full((16000, 1), np.nan), "NaN or infinite"),
         (np.ones((1, 1)), "too few"),

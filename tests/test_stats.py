@@ -409,6 +409,19 @@ def spoil(file, how):
         (lambda c: c.update(batches="many"), "whole number"),
         (lambda c: c.update(correction=None), "whole number"),
         (lambda c: c["n"].__setitem__(0, 10**30), "OverflowError"),
+        # what bench/fuzz.py has found
+        (lambda c: c.update(correction=10**400), "whole number"),
+        (lambda c: c.update(correction=-(2**63)), "whole number"),
+        (lambda c: c.update(batches=-1), "whole number"),
+        (lambda c: c.update(red_dims=[False, 1, 3]), "whole number"),
+        (lambda c: c.update(shape=[1, 1, 0, 1], n=[], mean=[], m2=[], low=[], high=[], counts=[]), "no counts"),
+        (
+            lambda c: c.update(shape=[1, 1, 10**5, 1], n=[0] * 10**5, mean=[], m2=[], low=[], high=[], counts=[]),
+            "more than",
+        ),
+        (lambda c: c.update(quantiles=False, n=[2**63 - 1, 3, 3, 3]), "too large"),
+        (lambda c: c.update(low=c["high"], high=c["low"]), "above the largest"),
+        (lambda c: c["counts"][0].extend([2**62] * 4), "add up"),
     ],
 )
 def test_a_file_with_wrong_content(saved, how, message):
