@@ -94,7 +94,7 @@ def main():
             print(f"{clips:,} clips, {about['clips']:,} measured, {skipped} of {bad} bad ones told: ", end="")
             print(f"{seconds:.0f} s, at most {parent:,.0f} MB, and {worker:,.0f} MB in a worker", flush=True)
         killed, kills = Path(folder) / "killed", 0
-        share = 0.6 * (seconds - first) / args.kills  # so that the kills come to their end before the run does
+        share = 0.6 * (seconds - first) / max(args.kills, 1)  # so that the kills come to their end before the run does
         longest = first + share + math.sqrt(share**2 + 2 * share * first)
         while kills < args.kills:
             process = start(path, killed)
