@@ -130,7 +130,8 @@ main(sys.argv[1:])
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_told_to_stop_it_says_how_to_go_on(number, status, clips, tmp_path):
-    process = started("stats", clips, "--out", tmp_path / "out", program=SLOW)
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # which background jobs ignore
+    process = started("stats", clips, "--out", tmp_path / "out", program=SLOW, **heard)
     while not (tmp_path / "out" / "stats.part.json").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
