@@ -53,6 +53,12 @@ def undisturbed(path, out):
     return first, (time.monotonic() - start - first) / (rows(out) - 1)
 
 
+def longest_wait(first, seconds, kills):
+    "Seconds to wait for a kill at the most, if work takes `seconds` from `first` on and shall outlive the kills."
+    share = 0.6 * seconds / max(kills, 1)
+    return first + share + math.sqrt(share**2 + 2 * share * first)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
@@ -64,8 +70,7 @@ def main():
         make_clips(path, per_fold=1, seconds=0.5)
         first, each = undisturbed(path, whole)
         print(f"Undisturbed: {rows(whole)} runs, the first after {first:.1f} s, each other {each:.1f} s", flush=True)
-        share = 0.6 * rows(whole) * each / args.kills  # so that the kills come to their end before the runs do
-        longest = first + share + math.sqrt(share**2 + 2 * share * first)
+        longest = longest_wait(first, rows(whole) * each, args.kills)
         for number in range(1, args.kills + 1):
             seconds = rng.uniform(0, longest)
             if not kill(path, killed, seconds):

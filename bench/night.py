@@ -8,7 +8,6 @@ On made-up clips of a quarter of a second. Ends with status 1 if the files of st
 import argparse
 import hashlib
 import json
-import math
 import os
 import random
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from kills import longest_wait
 from tqdm import tqdm
 
 from fastaudio_norm.stats import StatsRecorder
@@ -94,8 +94,7 @@ def main():
             print(f"{clips:,} clips, {about['clips']:,} measured, {skipped} of {bad} bad ones told: ", end="")
             print(f"{seconds:.0f} s, at most {parent:,.0f} MB, and {worker:,.0f} MB in a worker", flush=True)
         killed, kills = Path(folder) / "killed", 0
-        share = 0.6 * (seconds - first) / max(args.kills, 1)  # so that the kills come to their end before the run does
-        longest = first + share + math.sqrt(share**2 + 2 * share * first)
+        longest = longest_wait(first, seconds - first, args.kills)
         while kills < args.kills:
             process = start(path, killed)
             try:

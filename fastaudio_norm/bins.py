@@ -13,7 +13,7 @@ import pandas as pd
 
 from .frontend import gammatone_frequencies
 
-# %% ../nbs/02e_bins.ipynb #01683cc4
+# %% ../nbs/02e_bins.ipynb #b4e9adab
 MAX_BINS = 10**6
 
 
@@ -37,7 +37,7 @@ def bin_frequencies(
 
 def _bin_frequencies(settings):
     if any(settings.get(name) is not None and settings[name] > MAX_BINS for name in ("n_fft", "n_mels", "n_filters")):
-        raise ValueError(f"No spectrogram of more than {MAX_BINS:,} bins is known, such as with {settings}")
+        raise ValueError(f"more than {MAX_BINS:,} bins")
     if settings.get("filters") == "gammatone":
         return gammatone_frequencies(settings["f_min"], settings["f_max"], settings["n_filters"]).numpy()
     if not {"mel", "sr", "n_fft"} <= settings.keys():

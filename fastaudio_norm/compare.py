@@ -25,7 +25,7 @@ from .learner import network_named, train_run
 from .recipe import Recipe, make_tfms
 from .results import Results
 
-# %% ../nbs/06_compare.ipynb #2ce60a2b
+# %% ../nbs/06_compare.ipynb #4de0c17c
 NORMS = ("none", "wave+global", "wave+channel")  # what is compared unless said otherwise
 
 def compare(
@@ -61,7 +61,8 @@ def compare(
     check_folds(df, folds)
     classes = sorted(df.category.unique().tolist())
     settings = {
-        "clips": clips.path.stem, "skipped": clips.skipped, "table": df[["filename", "fold", "category"]].values.tolist(), "classes": classes,
+        "clips": clips.path.stem, "skipped": clips.skipped, "classes": classes,
+        "table": df[["filename", "fold", "category"]].values.tolist(),
         "recipe": recipe._asdict(), "arch": arch, "bs": bs, "seed": seed, "deterministic": deterministic,
         "device": default_device().type,
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},

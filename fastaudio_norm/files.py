@@ -139,7 +139,7 @@ def read_clip(
         raise BadAudio(file, problem)
     return _preprocessing(sample_rate)(AudioTensor(torch.from_numpy(samples.T.copy()), sr=rate))
 
-# %% ../nbs/00e_files.ipynb #f2b7f166
+# %% ../nbs/00e_files.ipynb #bd7d19fd
 ON_ERROR = ("stop", "skip")  # what to do about files that cannot be used
 
 
@@ -149,9 +149,9 @@ def refuse(
 ):
     "Raises `ValueError` that tells of the bad ones."
     lines = [f"  {e}" for e in bad[:10]] + [f"  and {len(bad) - 10:,} more"] * (len(bad) > 10)
-    raise ValueError(
-        f"{len(bad):,} of {of:,} files cannot be used:\n" + "\n".join(lines) + '\nMend them, or leave them out: on_error="skip" (--on-error skip)'
-    ) from bad[0]
+    lines = [f"{len(bad):,} of {of:,} files cannot be used:", *lines]
+    lines.append('Mend them, or leave them out: on_error="skip" (--on-error skip)')
+    raise ValueError("\n".join(lines)) from bad[0]
 
 
 def readable(
@@ -162,15 +162,14 @@ def readable(
     if on_error not in ON_ERROR:
         raise ValueError(f'on_error is "stop" or "skip", not {on_error!r}')
     every = []
-    with ThreadPoolExecutor(4) as pool, tqdm(total=len(files), desc="Looking at files", unit="file", delay=1, leave=False) as bar:
+    bar = tqdm(total=len(files), desc="Looking at files", unit="file", delay=1, leave=False)
+    with bar, ThreadPoolExecutor(4) as pool:
         for start in range(0, len(files), 1000):  # a million calls ahead would take a gigabyte
             every += pool.map(_tried, files[start : start + 1000])
             bar.update(len(every) - bar.n)
     bad = [e for e in every if e]
-    if bad and on_error == "stop":
-        refuse(bad, len(files))
     good = [file for file, e in zip(files, every) if not e]
-    if files and not good:
+    if bad and (on_error == "stop" or not good):
         refuse(bad, len(files))
     return good, bad
 

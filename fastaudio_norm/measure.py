@@ -214,7 +214,7 @@ def _world():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
-# %% ../nbs/04a_measure.ipynb #f1524610
+# %% ../nbs/04a_measure.ipynb #4ffa1d50
 KEEP_EVERY = 10.0  # seconds
 
 
@@ -304,12 +304,12 @@ def measure_files(
                 if not error:
                     found.add(of_clip, by_clip)
             except ValueError as e:  # such as a spectrogram of another size
-                error = BadAudio(file, e)
+                error = BadAudio(file, str(e))
             if error and on_error == "stop":
                 kept.keep(found, now=True)
                 refuse([error], len(own))
             if error:
-                found.skipped[shown(file)] = str(error.reason)
+                found.skipped[shown(file)] = error.reason
             kept.count(file)
             kept.keep(found)
             bar.update()
