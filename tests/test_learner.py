@@ -140,6 +140,31 @@ def test_runs_are_reproducible_and_paired(make_dls):
     assert losses[:2] == losses[4:] and losses[0] != losses[2]
 
 
+def test_the_scale_of_the_input_makes_no_difference(make_dls):
+    "Batch normalization undoes it, so it must in evaluation, too, and after a few batches."
+    losses = []
+    for scale in (1.0, 8.0):
+        learn = train_run(make_dls(SpecNormalize(0.0, scale)), Recipe(epochs=1))
+        losses.append(learn.recorder.values[0][1])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_batch_normalization_keeps_the_average_of_an_epoch(make_dls):
+    dls = make_dls(SpecNormalize())
+    learn = spec_learner(dls, lr=0)
+    conv, norm = learn.model[0][0], learn.model[0][1]
+    means, variances = [], []
+    with torch.no_grad():
+        for x, _ in dls.train:
+            y = conv(x.as_subclass(torch.Tensor))
+            means.append(y.mean((0, 2, 3)))
+            variances.append(y.var((0, 2, 3)))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(2)
+    torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, torch.stack(variances).mean(0), rtol=0.1, atol=0.0)  # other batches
+
+
 def test_each_epoch_is_told_once(make_dls):
     told = []
     learn = train_run(make_dls(), Recipe(epochs=2), each_epoch=told.append)

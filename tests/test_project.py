@@ -12,7 +12,7 @@ from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(path.name for path in (ROOT / "nbs").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
 
 
 def run(*command, cwd=ROOT):
@@ -30,7 +30,7 @@ def run(*command, cwd=ROOT):
 def test_notebooks_run_from_top_to_bottom():
     out = run("nbdev-test", "--n-workers", "2", "--timing")
     seconds = dict(re.findall(r"(\S+\.ipynb): (\d+) secs", out))
-    assert sorted(seconds) == NOTEBOOKS
+    assert sorted(seconds) == sorted(notebook.name for notebook in NOTEBOOKS)
 
 
 def test_package_is_what_the_notebooks_export(tmp_path):
@@ -47,9 +47,9 @@ def test_package_is_what_the_notebooks_export(tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebooks_are_clean(name):
-    nb = read_nb(ROOT / "nbs" / name)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_notebooks_are_clean(notebook):
+    nb = read_nb(notebook)
     before = str(nb2dict(nb))
     clean_nb(nb)
     assert str(nb2dict(nb)) == before, "run nbdev-clean"

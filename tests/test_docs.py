@@ -1,0 +1,100 @@
+"""What the documents tell people to type works as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import soundfile
+
+from fastaudio_norm.data import make_clips
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "nbs").rglob("*.md"), *(ROOT / "nbs").rglob("*.ipynb")]
+
+# Commands that set up what the tests run in, and the tests themselves, in the words of the documents.
+BY_CI = {
+    "pip install uv",
+    "uv run pytest",
+    "pip install .",
+    "pip install --no-deps fastaudio==1.0.2",
+}
+SHORTER = {  # so that a test is soon done; what is left out is how much, not how
+    "learn.fit_one_cycle(20)": "learn.fit_one_cycle(1)",
+    "fastaudio-norm compare": "fastaudio-norm compare --epochs 1 --folds 1 --norms none channel",
+}
+
+
+def blocks(document):
+    "The language and the text of each code block; of a notebook, in what is not code."
+    text = document.read_text(encoding="utf-8")
+    if document.suffix == ".ipynb":
+        text = "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
+
+
+def commands(text):
+    "Commands of a block for the shell, one by one, without the comments behind them."
+    for line in text.splitlines():
+        for command in re.sub(r"\s+#.*", "", line).split(" && "):
+            yield command.removeprefix("uv run ") if command.startswith("uv run fastaudio-norm") else command
+
+
+def shorter(text):
+    for long, short in SHORTER.items():
+        text = text.replace(long, short)
+    return text
+
+
+def run(command, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", shorter(command)], cwd=folder, env={**os.environ, "PATH": path, "MPLBACKEND": "agg"},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    alarm = "drift" in command and done.returncode == 1
+    assert alarm or done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    "What a reader has: clips in `my/folder`, and some that have arrived."
+    clips = make_clips(tmp_path / "my" / "folder", per_fold=2, seconds=0.5)
+    arrived = tmp_path / "what" / "arrived"
+    arrived.mkdir(parents=True)
+    files = sorted((clips / "audio").iterdir())
+    for file in files[::5]:
+        (arrived / file.name).write_bytes(file.read_bytes())
+    samples, rate = soundfile.read(files[0])
+    soundfile.write(tmp_path / "some.wav", samples, rate)
+    soundfile.write(tmp_path / "other.ogg", samples, rate)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_from_top_to_bottom(folder):
+    names = {}
+    for language, text in blocks(ROOT / "README.md"):
+        if language == "python":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                exec(compile(shorter(text), "README.md", "exec"), names)
+            plt.close("all")
+        for command in commands(text) if language == "sh" else ():
+            if command not in BY_CI:
+                run(command, folder)
+        assert language in ("python", "sh"), f"a block of {language or 'no language'}"
+
+
+def test_commands_elsewhere_are_those_of_the_readme_and_of_contributors():
+    "Other documents show commands of setting up, or what a test runs."
+    known = BY_CI.union(*(commands(text) for language, text in blocks(ROOT / "README.md") if language == "sh"))
+    for document in DOCUMENTS:
+        if document.name not in ("README.md", "CONTRIBUTING.md"):
+            for language, text in blocks(document):
+                assert language == "sh" and set(commands(text)) <= known, f"{document.name}: {text}"
