@@ -16,7 +16,8 @@ def comments(obj):
     "Comments beside the parameters of a function or the fields of a class, by name, and of what comes back."
     source = textwrap.dedent(obj.source)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    beside = {t.start[0]: re.sub(r"^#\s*(noqa\S*( [A-Z]+\d+)?)?\s*", "", t.string) for t in tokens if t.type == tokenize.COMMENT}
+    found = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    beside = {line: re.sub(r"^#\s*(noqa\S*( [A-Z]+\d+)?)?\s*", "", comment) for line, comment in found.items()}
     node = ast.parse(source).body[0]
     if isinstance(node, ast.ClassDef):
         lines = {x.target.id: x.lineno for x in node.body if isinstance(x, ast.AnnAssign)}

@@ -32,7 +32,7 @@ def public():
 
 
 def refer(text, names):
-    "Public names in backticks become links to the reference, where they stand in no link yet."
+    "Names in backticks become links to the reference, where they stand in no link yet."
     return re.sub(r"(?<!\[)`(\w+)`(?!\])", lambda m: f"[{m[0]}][{names[m[1]]}]" if m[1] in names else m[0], text)
 
 
@@ -43,7 +43,7 @@ def output(data, name, pictures):
     if kind in PICTURES:
         name = f"{name}.{PICTURES[kind]}"
         pictures[name] = content if kind == "image/svg+xml" else base64.b64decode(content)
-        return f"![Picture drawn by the code above]({name})"
+        return f"[![Picture drawn by the code above]({name})]({name})"  # larger where it is tapped
     if kind == "text/html":  # tables without pandas' style are given the theme's
         content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.S)
         content = content.replace(' border="1" class="dataframe"', "")
@@ -63,7 +63,8 @@ def notebook(path, names):
             parts.append(refer(source, names))
         elif cell["cell_type"] == "code" and not re.search(r"^#\| *hide\b", source, re.M):
             code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip("\n")
-            parts.append(f"````python\n{code}\n````" if code else "")
+            exported = " data-search-exclude=''" if "#| export" in source else ""  # which the reference tells about
+            parts.append(f"````{{.python{exported}}}\n{code}\n````" if code else "")
             for i, out in enumerate(cell["outputs"]):
                 data = {"text/plain": out["text"]} if out["output_type"] == "stream" else out.get("data", {})
                 parts.append(output(data, f"{path.stem}/{number}-{i}", pictures))
@@ -78,33 +79,31 @@ def on_files(files, config):
 
     modules = public()
     names = {name: f"{PACKAGE}.{module}.{name}" for module in modules for name in modules[module]}
+    told = {name: path for name, path in names.items() if not name.isalpha() or not name.islower()}  # no plain words
     for path in sorted(Path("nbs").rglob("*.*")):
         if path.suffix == ".ipynb" and ".ipynb_checkpoints" not in path.parts:
-            text, pictures = notebook(path, names)
+            text, pictures = notebook(path, told)
             add(path.as_posix(), text, Notebook)
             for name, content in pictures.items():
                 add((path.parent / name).as_posix(), content)
         elif path.suffix in (".png", ".svg", ".jpg"):  # that texts show
             add(path.as_posix(), path.read_bytes())
-    for path in map(Path, ("CHANGELOG.md", "CONTRIBUTING.md")):
-        if path.exists():
-            add(path.name, refer(path.read_text(), names))
-    rows = ["# Reference", "", f"`from {PACKAGE}.all import *` brings these names.", "", "| | |", "| --- | --- |"]
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        add(name, refer(Path(name).read_text(), told))
+    rows = [f"# Reference\n\n`from {PACKAGE}.all import *` brings these names.\n\n| Module | Names |\n| --- | --- |"]
     for module in modules:
-        about = ast.get_docstring(ast.parse(Path(PACKAGE, f"{module}.py").read_text()))
+        about = ast.get_docstring(ast.parse(Path(PACKAGE, f"{module}.py").read_text())).splitlines()[0]
         links = ", ".join(f"[`{name}`][{names[name]}]" for name in modules[module])
-        rows.append(f"| [{module}]({module}.md) | {about.splitlines()[0]}<br>{links} |")
-        add(f"reference/{module}.md", f"# {module}\n\n::: {PACKAGE}.{module}\n")
+        rows.append(f"| [{module}]({module}.md) | {about}<br>{links} |")
     add("reference/index.md", "\n".join(rows))
+    for module in modules:
+        add(f"reference/{module}.md", f"# {module}\n\n::: {PACKAGE}.{module}\n")
 
-    nav = []
-    for entry in config.nav:  # a folder becomes its pages; what is not there is left out
-        (title, value), = entry.items()
-        if isinstance(value, str):
-            value = [file.src_uri for file in files.documentation_pages() if file.src_uri.startswith(value)]
-            value = value[0] if len(value) == 1 else sorted(value)
-        nav += [{title: value}] if value else []
-    config.nav = nav
+    pages = [file.src_uri for file in files.documentation_pages()]
+    for section in config.nav:
+        for title, value in section.items():
+            if isinstance(value, str):
+                section[title] = [page for page in pages if page.startswith(value)]
 
 
 def on_page_content(content, page, **kwargs):
