@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
@@ -110,11 +111,14 @@ def on_page_content(content, page, **kwargs):
     def mathml(match):
         "A formula as browsers show it by themselves."
         formula = html.unescape(match[2]).strip()
-        try:
+        try:  # it is lenient: what it cannot read is left out, or left as it stands
             result = convert(formula[2:-2], display="block" if match[1] == "div" else "inline")
+            fractions = ElementTree.fromstring(result).iterfind(".//{*}mfrac")
+            braces = re.sub(r"\\[{}]", "", formula)
+            complete = all(len(x) == 2 for x in fractions) and braces.count("{") == braces.count("}")
         except Exception as e:
-            result = f"\\{type(e).__name__}"
-        if "\\" in result:  # a command that it does not know is left as it stands
+            result, complete = repr(e), False
+        if "\\" in result or not complete:
             log.warning(f"{page.file.src_uri}: cannot convert the formula {formula}")
         return f'<{match[1]} class="arithmatex">{result}</{match[1]}>'
 
