@@ -1,5 +1,6 @@
 """Package metadata, read from settings.ini; pyproject.toml declares these fields dynamic."""
 
+import re
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -11,14 +12,21 @@ config = ConfigParser(delimiters=["="], interpolation=None)
 config.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 
+readme = Path("README.md").read_text(encoding="utf-8")
+git_url = cfg.get("git_url", "").rstrip("/")
+if git_url:  # the README is the page on PyPI, too, where links to files of this repository would lead nowhere
+    at = {"": f"{git_url}/blob/v{cfg['version']}/", "!": f"{git_url}/raw/v{cfg['version']}/"}
+    readme = re.sub(r"(!?)\[[^]]*\]\((?![a-z]+:|#)", lambda link: link[0] + at[link[1]], readme)
+
 setup(
     version=cfg["version"],
     description=cfg["description"],
-    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description=readme,
     long_description_content_type="text/markdown",
-    license=cfg["license"],
+    license_expression=cfg["license"],
     author=cfg["author"],
-    keywords=cfg["keywords"],
+    keywords=cfg["keywords"].split(),
+    project_urls={"Repository": git_url, "Changelog": f"{git_url}/blob/main/CHANGELOG.md"} if git_url else {},
     classifiers=[
         f"Development Status :: {STATUSES[cfg.getint('status') - 1]}",
         "Intended Audience :: Developers",

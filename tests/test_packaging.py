@@ -1,0 +1,63 @@
+"""The published archive builds the wheel by itself, and the wheel has the package, its license and nothing else."""
+
+import re
+import shutil
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from test_project import ROOT, run
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    "Folder of what the source archive holds, and the wheel that is built there, for a made-up address."
+    folder = tmp_path_factory.mktemp("published")
+    skipped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "fastaudio-norm-results")
+    shutil.copytree(ROOT, copy := folder / "copy", ignore=skipped)
+    settings = (copy / "settings.ini").read_text()
+    (copy / "settings.ini").write_text(re.sub(r"(?m)^git_url =.*", "git_url = https://host.example/who/what", settings))
+    build = (
+        sys.executable,
+        "-c",
+        "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])('..')",
+    )
+    run(*build, "build_sdist", cwd=copy)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(folder, filter="data")
+    source = next(path for path in folder.iterdir() if path.name.startswith("fastaudio_norm-") and path.is_dir())
+    run(*build, "build_wheel", cwd=source)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        yield source, wheel
+
+
+def files(folder, pattern):
+    return {str(path.relative_to(folder)) for path in folder.rglob(pattern)}
+
+
+def test_source_archive_holds_notebooks_and_tests(published):
+    source, _ = published
+    assert files(source / "nbs", "*.ipynb") == files(ROOT / "nbs", "[!.]*.ipynb")
+    assert files(source / "tests", "*.py") == files(ROOT / "tests", "*.py")
+    assert not files(source, "uv.lock") | files(source, ".ci") | files(source, "bench")
+
+
+def test_wheel_holds_the_package_and_its_license(published):
+    names = {name for name in published[1].namelist() if ".dist-info/" not in name}
+    assert names == {f"fastaudio_norm/{name}" for name in files(ROOT / "fastaudio_norm", "*.py")}
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in published[1].namelist())
+
+
+def test_no_link_of_the_page_on_pypi_is_relative(published):
+    _, wheel = published
+    metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA"))).decode()
+    readme = (ROOT / "README.md").read_text()
+    links = re.findall(r"(!?)\[[^]]*\]\(([^)]*)\)", metadata)
+    assert len(links) == len(re.findall(r"\]\(", readme)) > 5
+    for picture, link in links:
+        assert link.startswith("https://"), link
+        if "host.example" in link:
+            kind, path = re.fullmatch(r"https://host\.example/who/what/(blob|raw)/v[\d.]+/(.*)", link).groups()
+            assert (ROOT / path).is_file() and (kind == "raw") == bool(picture), link
+    assert "Project-URL: Repository, https://host.example/who/what\n" in metadata
