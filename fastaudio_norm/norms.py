@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WAVE_NORMS', 'SPEC_NORMS', 'Norm', 'make_norm', 'normalized', 'show_normalizations']
 
-# %% ../nbs/04b_norms.ipynb #6c4373ac
+# %% ../nbs/04b_norms.ipynb #9bb61713
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from fastaudio.core.config import audio_item_tfms
 from fastaudio.core.signal import AudioTensor
+from fastaudio.core.spectrogram import AudioSpectrogram
 from fasttransform.transform import Pipeline
 
 from .adaptive import PCEN, RelaxedFreqNormalize
@@ -81,13 +82,13 @@ def make_norm(
     to_spec = SPECS[spec](to_db="pcen" not in specs)
     return [WAVE_NORMS[part].make() for part in waves], [to_spec, *(SPEC_NORMS[part].make() for part in specs)]
 
-# %% ../nbs/04b_norms.ipynb #9bdc77fd
+# %% ../nbs/04b_norms.ipynb #5b542c1b
 def normalized(
     clip,  # `AudioTensor` [channels, samples], or an audio file; resampled and mixed down to one channel
     name,  # short name, see `make_norm`
     spec="mel",  # a name out of `fastaudio_norm.data.SPECS`
     stats=None,  # of a training set: a `StatsRecorder` with quantiles or its file, such as `fastaudio-norm stats` writes
-):  # `AudioSpectrogram` [1, frequency, time]
+) -> AudioSpectrogram:  # [1, frequency, time]
     "The clip's spectrogram after a normalization. Raises `ValueError` where that needs `stats` and there are none."
     clip = clip.clone() if isinstance(clip, AudioTensor) else AudioTensor.create(clip)
     item_tfms, batch_tfms = make_norm(name, spec)

@@ -6,11 +6,12 @@
 __all__ = ['LONGEST', 'ResampleLayer', 'Downmix', 'Pad', 'LoudestCrop', 'Spectrum', 'Filters', 'Decibels', 'Deltas',
            'SoundClassifier', 'as_pipeline', 'Prediction', 'predict']
 
-# %% ../nbs/07_serve.ipynb #3691a2da
+# %% ../nbs/07_serve.ipynb #36528927
 import copy
 import json
 import math
 from functools import lru_cache, singledispatch
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -227,7 +228,7 @@ def _(tfm, settings):
 def _(tfm, settings):
     return [tfm.as_module(tfm.frame_rate or settings["sr"] / settings["hop_length"])]
 
-# %% ../nbs/07_serve.ipynb #2d488016
+# %% ../nbs/07_serve.ipynb #a5d3608a
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _KNOWN = {
     kind.__name__: kind
@@ -285,7 +286,9 @@ class SoundClassifier(nn.Module):
         path,  # ONNX file
         rate=None,  # Hz of the waveforms; default: its own
     ):
-        "Write its graph for onnxruntime and others: `waveform` to `probabilities`. Needs the packages onnx and onnxscript."
+        "Write its graph for onnxruntime and others: `waveform` to `probabilities`. Raises `ImportError` without onnxscript."
+        if find_spec("onnxscript") is None:
+            raise ImportError("ONNX needs two more packages: pip install onnx onnxscript")
         graph = self._graph(rate or self.sample_rate, _of_any_size, _in_float64)
         program = torch.onnx.export(
             graph, dynamo=True, input_names=["waveform"], output_names=["probabilities"], verbose=False

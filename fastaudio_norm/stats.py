@@ -32,7 +32,7 @@ def differing_settings(
 def _span(x):
     return f"{x.min():.4g}" if x.numel() == 1 else f"{x.min():.4g} to {x.max():.4g}"
 
-# %% ../nbs/01_stats.ipynb #e2c56431
+# %% ../nbs/01_stats.ipynb #751c173b
 class StatsRecorder:
     """Statistics of all the batches it was shown, for each of the kept dimensions, in float64 on the CPU.
 
@@ -108,7 +108,10 @@ class StatsRecorder:
             self.skipped += bad
         self.batches += 1
 
-    def merge(self, other):
+    def merge(
+        self,
+        other,  # `StatsRecorder`
+    ):
         "Count all that `other` has counted. Raises `ValueError` when it has other dimensions or settings."
         with self._lock:
             self._merge(other)
@@ -272,7 +275,7 @@ def common(
     nonfinite = "skip" if all(r.nonfinite == "skip" for r in recorders) else "raise"
     return StatsRecorder(red_dims, nonfinite=nonfinite, quantiles=any(r.quantiles for r in recorders))
 
-# %% ../nbs/01_stats.ipynb #4779ed22
+# %% ../nbs/01_stats.ipynb #a878d9b7
 @patch
 def quantile(
     self: StatsRecorder,
@@ -284,6 +287,7 @@ def quantile(
 
 @patch(as_prop=True)
 def median(self: StatsRecorder):
+    "The value that half of all values lie below, see `quantile`."
     return self.quantile(0.5)
 
 

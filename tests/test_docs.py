@@ -17,12 +17,21 @@ from fastaudio_norm.data import make_clips
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "nbs").rglob("*.md"), *(ROOT / "nbs").rglob("*.ipynb")]
 
-# Commands that set up what the tests run in, and the tests themselves, in the words of the documents.
-BY_CI = {
+# Commands that no test here runs: they set up what tests run in, or are run by another test, or at a release by hand.
+ELSEWHERE = {
     "pip install uv",
     "uv run pytest",
     "pip install .",
     "pip install --no-deps fastaudio==1.0.2",
+    "uv run nbdev-export",  # test_project.py
+    "uv run nbdev-clean",
+    "uv build",  # test_packaging.py, but for twine
+    "uvx twine check --strict dist/*",
+    "tar tf dist/*.tar.gz",
+    "unzip -l dist/*.whl",
+    "uv venv",
+    "uv pip install CLONE/dist/*.whl",
+    "uv pip install --no-deps fastaudio==1.0.2",
 }
 SHORTER = {  # so that a test is soon done; what is left out is how much, not how
     "learn.fit_one_cycle(20)": "learn.fit_one_cycle(1)",
@@ -35,14 +44,14 @@ def blocks(document):
     text = document.read_text(encoding="utf-8")
     if document.suffix == ".ipynb":
         text = "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
-    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
+    return re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.M | re.S)
 
 
 def commands(text):
     "Commands of a block for the shell, one by one, without the comments behind them."
     for line in text.splitlines():
-        for command in re.sub(r"\s+#.*", "", line).split(" && "):
-            yield command.removeprefix("uv run ") if command.startswith("uv run fastaudio-norm") else command
+        for command in re.sub(r"\s+#.*", "", line.strip()).split(" && "):
+            yield re.sub(r"^(uv run |\.venv/bin/)(?=fastaudio-norm)", "", command)  # where the tests run, it is there
 
 
 def shorter(text):
@@ -86,15 +95,15 @@ def test_the_readme_from_top_to_bottom(folder):
                 exec(compile(shorter(text), "README.md", "exec"), names)
             plt.close("all")
         for command in commands(text) if language == "sh" else ():
-            if command not in BY_CI:
+            if command not in ELSEWHERE:
                 run(command, folder)
         assert language in ("python", "sh"), f"a block of {language or 'no language'}"
 
 
-def test_commands_elsewhere_are_those_of_the_readme_and_of_contributors():
-    "Other documents show commands of setting up, or what a test runs."
-    known = BY_CI.union(*(commands(text) for language, text in blocks(ROOT / "README.md") if language == "sh"))
-    for document in DOCUMENTS:
-        if document.name not in ("README.md", "CONTRIBUTING.md"):
-            for language, text in blocks(document):
-                assert language == "sh" and set(commands(text)) <= known, f"{document.name}: {text}"
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.name != "README.md"], ids=lambda d: d.name)
+def test_other_documents(document, folder):
+    "What they show is code of notebooks, which is run, and commands."
+    for language, text in blocks(document):
+        assert language == "sh", text
+        for command in set(commands(text)) - ELSEWHERE:
+            run(command, folder)
