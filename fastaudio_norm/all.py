@@ -42,7 +42,7 @@ from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls
 from fastaudio_norm.drift import DriftCallback, DriftMonitor
 from fastaudio_norm.frontend import ActiveCrop, RandomSpeed, SpecAugment, gammatone_spec
 from fastaudio_norm.known import ast_stats, beats_stats, passt_stats, whisper_stats
-from fastaudio_norm.learner import make_xresnet_grayscale, spec_learner, train_loops
+from fastaudio_norm.learner import EpochBatchNorm, make_xresnet_grayscale, spec_learner, train_loops
 from fastaudio_norm.measure import measure
 from fastaudio_norm.norms import show_normalizations
 from fastaudio_norm.recipe import RECIPES, Recipe
