@@ -377,14 +377,14 @@ def _add_drift(commands):
     _add_on_error(sub)
     _add_out(sub, "drift.png and live.json, statistics of what arrives")
 
-# %% ../nbs/09_cli.ipynb #fb583831
+# %% ../nbs/09_cli.ipynb #a6c40d42
 def _update(args):
     out = _out(args)
     change = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run)
     out.mkdir(parents=True, exist_ok=True)
     png = out / "update.png"
     _save_picture(change.show(), png)
-    print(f"{change.table()}\n\nPicture:    {png}")
+    print(f"{change.table().to_string()}\n\nPicture:    {png}")
     if args.dry_run:
         print("Nothing was changed.")
         return

@@ -47,6 +47,11 @@ def test_package_is_what_the_notebooks_export(tmp_path):
         )
 
 
+def test_site_has_no_broken_link_and_no_name_without_a_docstring(tmp_path):
+    run("mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
+    assert "SpecNormalize" in (tmp_path / "site" / "reference" / "transforms.html").read_text()
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
 def test_notebooks_are_clean(notebook):
     nb = read_nb(notebook)
