@@ -141,7 +141,7 @@ def test_distributed_training_counts_each_clip_once(tmp_path):
     torch.save(specs, tmp_path / "specs")
     command = [sys.executable, "-c", DISTRIBUTED]
     ranks = [subprocess.Popen([*command, str(r), tmp_path], stdout=subprocess.PIPE, text=True) for r in range(2)]
-    first, second = (json.loads(rank.communicate(timeout=240)[0].splitlines()[-1]) for rank in ranks)
+    first, second = (json.loads(rank.communicate(timeout=900)[0].splitlines()[-1]) for rank in ranks)
     assert first == second
     x = specs[:7].double()
     for (n, mean, std), dims in zip(first, [(0, 1, 2, 3), (0, 1, 3)]):
