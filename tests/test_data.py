@@ -116,7 +116,7 @@ def test_broken_layouts_are_named(tmp_path):
         (b"a.wav,1,do\x07g", "cannot be printed"),
         (b"../a.wav,1,dog", "no name of a file"),
         (b"/etc/a.wav,1,dog", "no name of a file"),
-        (b"a\0.wav,1,dog", "no name of a file|are not in"),  # old versions of pandas end the name there
+        (b"a\0.wav,1,dog", "zero bytes"),
     ],
 )
 def test_tables_that_are_none(rows, message, tmp_path):  # bench/fuzz.py has found them
