@@ -35,7 +35,7 @@ def files(folder, pattern="*.*"):
 
 def test_source_archive_holds_notebooks_and_tests(published):
     source, _ = published
-    for name in ("nbs", "tests"):
+    for name in ("docs", "nbs", "tests"):
         assert files(source / name) == files(ROOT / name), "MANIFEST.in says which kinds of files are published"
     assert not {"bench", "uv.lock", ".ci", ".gitignore"} & {path.name for path in source.iterdir()}
 
