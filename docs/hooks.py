@@ -37,14 +37,14 @@ def refer(text, names):
     return re.sub(r"(?<!\[)`(\w+)`(?!\])", lambda m: f"[{m[0]}][{names[m[1]]}]" if m[1] in names else m[0], text)
 
 
-def output(data, name, pictures):
-    "Markdown of one output; a picture is added to `pictures` under `name`."
+def output(data, name, heading, pictures):
+    "Markdown of one output; a picture is added to `pictures` under `name`, and told by the heading it stands under."
     kind = next((kind for kind in ("text/html", *PICTURES, "text/markdown", "text/plain") if kind in data), None)
     content = "".join(data.get(kind, []))
     if kind in PICTURES:
         name = f"{name}.{PICTURES[kind]}"
         pictures[name] = content if kind == "image/svg+xml" else base64.b64decode(content)
-        return f"[![Picture drawn by the code above]({name})]({name})"  # larger where it is tapped
+        return f"[![{heading}: picture drawn by the code above]({name})]({name})"  # larger where it is tapped
     if kind == "text/html":  # tables without pandas' style are given the theme's
         content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.S)
         content = content.replace(' border="1" class="dataframe"', "")
@@ -57,18 +57,19 @@ def output(data, name, pictures):
 
 def notebook(path, names):
     "Markdown of a notebook, and its pictures: bytes or text by path beside it."
-    parts, pictures = [], {}
+    parts, pictures, heading = [], {}, path.stem
     for number, cell in enumerate(json.loads(path.read_text())["cells"]):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             parts.append(refer(source, names))
+            *_, heading = [heading, *re.findall(r"^#+ (.+)", source, re.M)]
         elif cell["cell_type"] == "code" and not re.search(r"^#\| *hide\b", source, re.M):
             code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip("\n")
             exported = " data-search-exclude=''" if "#| export" in source else ""  # which the reference tells about
             parts.append(f"````{{.python{exported}}}\n{code}\n````" if code else "")
             for i, out in enumerate(cell["outputs"]):
                 data = {"text/plain": out["text"]} if out["output_type"] == "stream" else out.get("data", {})
-                parts.append(output(data, f"{path.stem}/{number}-{i}", pictures))
+                parts.append(output(data, f"{path.stem}/{number}-{i}", heading, pictures))
     return "\n\n".join(parts), pictures
 
 
