@@ -4,7 +4,8 @@
 
 A coverage-guided fuzzer changes files that the package has written: those of `StatsRecorder.save`, mostly with a
 checksum that fits, and ESC-50's table. It goes on after a failure, prints each place of failures once, and keeps one
-file for each in DIR. Ends with status 1 if there were any; at once when a file takes 20 s or 3 GB. For Linux.
+file for each in DIR. Ends with status 1 if there were any; at once when a file takes 20 s or 12 GB, of which
+a million inputs leave 1.6 in the fuzzer itself. For Linux.
 """
 
 import argparse
@@ -261,7 +262,7 @@ def main():
     for number, seed in enumerate(reader.seeds()):
         (seeds / str(number)).write_bytes(seed)
     fuzzer = Fuzzer(reader, folder, args.out, 60 * args.minutes)
-    limits = ["-timeout=20", "-rss_limit_mb=3000", "-max_len=8192", "-mutate_depth=2", f"-artifact_prefix={args.out}/"]
+    limits = ["-timeout=20", "-rss_limit_mb=12000", "-max_len=8192", "-mutate_depth=2", f"-artifact_prefix={args.out}/"]
     atheris.Setup([sys.argv[0], *limits, *options, str(seeds)], fuzzer, custom_mutator=fuzzer.change)
     atheris.Fuzz()
 
