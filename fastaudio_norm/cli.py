@@ -17,7 +17,7 @@ import soundfile
 import torch
 
 from .bins import plot_stats, stats_table
-from .cli_options import _add_on_error, _add_out, _left_out, _out, _positive, _save_picture
+from .cli_options import _add_on_error, _add_out, _left_out, _out, _save_picture
 from .cli_serve import _add_drift, _add_predict, _add_update
 from .clips import cache_folder
 from .compare import NORMS, compare
@@ -86,6 +86,13 @@ def _compare(args):
         print(f"{name.capitalize() + ':':<20}{file}")
     print(f"The same command with more --norms, --folds or --runs goes on from {results.attrs['file']}")
     return _left_out(results.attrs["skipped"])
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
 
 
 def _norm(name):

@@ -6,7 +6,6 @@
 __all__ = ['RESULTS']
 
 # %% ../nbs/08b_cli_options.ipynb #8164fa91
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,20 +14,6 @@ from .keep import check_writable, whole_file
 
 # %% ../nbs/08b_cli_options.ipynb #5dcaf382
 RESULTS = "fastaudio-norm-results"
-
-
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
-
-
-def _seconds(text):
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
-    return seconds
 
 
 def _add_out(sub, files):

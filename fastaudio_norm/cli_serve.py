@@ -6,9 +6,10 @@
 __all__ = []
 
 # %% ../nbs/08c_cli_serve.ipynb #45e2653d
+import argparse
 import json
 
-from .cli_options import _add_on_error, _add_out, _left_out, _out, _save_picture, _seconds
+from .cli_options import _add_on_error, _add_out, _left_out, _out, _save_picture
 from .drift import DriftMonitor
 from .files import BadAudio, readable, shown
 from .measure import audio_files, measure_files
@@ -52,6 +53,13 @@ def _print_prediction(row, first):
     (name, p), *others = row["probabilities"].items()
     then = ", ".join(f"{other} {q:.1%}" for other, q in others[:2])
     print(f"{row['start']:8.2f} {row['end']:8.2f}  {f'{name} {p:.1%}':<24}{then:<40}{row['file']}", flush=True)
+
+
+def _seconds(text):
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return seconds
 
 
 def _add_predict(commands):
