@@ -249,7 +249,7 @@ from pathlib import Path
 import fastaudio_norm
 from fastaudio_norm.files import in_processes
 def work(file):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # at once: unbuffered, print writes the end of a line by itself
     time.sleep(2)
 list(in_processes(work, map(Path, "abcdefghij")))
 """
