@@ -1,7 +1,10 @@
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one on each core
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles all libraries anew
+sys.dont_write_bytecode = False
 
 import matplotlib
 import pandas as pd
