@@ -109,8 +109,8 @@ def _train_all(results, df, path, clips, recipe, wanted):
             dls = get_dls(df, path, fold, bs, *make_tfms(norm, recipe), SAMPLE_RATE, clips, num_workers=0)
             for _, _, run in of_loaders:
                 seed = settings["seed"] + run
-                learn = train_run(dls, recipe, settings["arch"], seed=seed, each_epoch=lambda _: bar.update())
-                results.add({"norm": norm, "fold": fold, "run": run, "seed": seed, **_outcome(learn)})
+                outcome = _outcome(train_run(dls, recipe, settings["arch"], seed=seed, each_epoch=lambda _: bar.update()))
+                results.add({"norm": norm, "fold": fold, "run": run, "seed": seed, **outcome})
                 accuracy = results.rows[-1]["accuracy"]
                 bar.write(f"fold {fold}  {norm:<16} run {run + 1}  accuracy {accuracy:6.1%}", file=sys.stderr)
 

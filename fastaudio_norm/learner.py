@@ -7,6 +7,7 @@ __all__ = ['first_conv', 'make_xresnet_grayscale', 'network_named', 'WindowAvera
            'train_run', 'train_loops']
 
 # %% ../nbs/05_learner.ipynb #3eeb4579
+import gc
 import random
 import sys
 
@@ -165,6 +166,7 @@ def train_run(
     each_epoch=lambda learn: None,  # called at the end of each epoch
 ) -> Learner:  # with losses and accuracies of each epoch in `recorder.values`
     "Train a network from scratch; on a GPU, in mixed precision."
+    gc.collect()  # networks of runs before: learners and callbacks hold each other, and Python finds that out late
     set_seed(seed, reproducible=True)
     dls.train.rng = random.Random(seed)
     cbs = [ChannelsLast(), _Progress(each_epoch)]
@@ -189,8 +191,10 @@ def train_loops(
     "Train `num_runs` networks from scratch on the same loaders; print and return their mean accuracy."
     with tqdm(total=num_runs * epochs, desc=name, unit="epoch", file=sys.stderr) as bar:
         recipe, each_epoch = Recipe(epochs=epochs), lambda _: bar.update()
-        runs = (train_run(dls, recipe, num_cls=num_cls, seed=seed + run, each_epoch=each_epoch) for run in range(num_runs))
-        accuracies = [learn.recorder.values[-1][-1] for learn in runs]
+        accuracies = [
+            train_run(dls, recipe, num_cls=num_cls, seed=seed + run, each_epoch=each_epoch).recorder.values[-1][-1]
+            for run in range(num_runs)
+        ]
     mean, std = np.mean(accuracies), np.std(accuracies)
     print(f"{name}: mean accuracy {mean:.4f} ± {std:.4f} over {num_runs} runs of {epochs} epochs")
     return float(mean)

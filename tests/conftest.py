@@ -6,9 +6,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one on 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles all libraries anew
 sys.dont_write_bytecode = False
 
-import matplotlib
-import pandas as pd
-import pytest
+import matplotlib  # noqa: E402
+import pandas as pd  # noqa: E402
+import pytest  # noqa: E402
 
 matplotlib.use("Agg")
 

@@ -1,6 +1,8 @@
 """The single-channel network, and training it repeatedly."""
 
+import gc
 import re
+import weakref
 
 import pytest
 import torch
@@ -171,6 +173,19 @@ def test_each_epoch_is_told_once(make_dls):
     with learn.no_bar():
         learn.get_preds()
     assert len(told) == 2
+
+
+def test_networks_of_runs_before_take_no_memory(make_dls):
+    dls, models = make_dls(), []
+    gc.disable()
+    try:
+        for seed in range(3):
+            models.append(weakref.ref(train_run(dls, Recipe(epochs=1), seed=seed).model))
+            assert not any(model() for model in models[:-1])
+        train_loops(dls, "none", num_runs=1, epochs=1)
+        assert not any(model() for model in models)
+    finally:
+        gc.enable()
 
 
 def test_train_loops_prints_and_returns_the_mean(make_dls, capsys):
