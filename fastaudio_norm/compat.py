@@ -279,17 +279,18 @@ class PadClips(Transform):
         return [padded(sample) for sample in samples]
 
 
-def _padding(init):
+def _completed(init):
     @wraps(init)
-    def with_padding(self, *args, **kwargs):
+    def completed(self, *args, **kwargs):
         init(self, *args, **kwargs)
+        self.type_tfms[0].__name__ = "create"
         self.dls_kwargs = {"before_batch": PadClips(), **self.dls_kwargs}
 
-    with_padding.__signature__ = signature(init)
-    return with_padding
+    completed.__signature__ = signature(init)
+    return completed
 
 
-AudioBlock.__init__ = _padding(AudioBlock.__init__)
+AudioBlock.__init__ = _completed(AudioBlock.__init__)
 
 # %% ../nbs/00_compat.ipynb #1ec8b18b
 def _show_clips(samples, ctxs=None, max_n=6, nrows=None, ncols=None, figsize=None, **kwargs):

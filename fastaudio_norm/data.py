@@ -141,6 +141,8 @@ SPECS = {  # each makes the transform from waveform to spectrogram, in dB or, wi
 class _FileOf:
     "Path of the clip of a row of the table."
 
+    __name__ = "file_of"  # of an instance: fastai wraps what has none, so that it cannot be pickled for a spawned worker
+
     def __init__(self, folder):
         self.folder = folder
 
@@ -150,6 +152,8 @@ class _FileOf:
 
 class _ReadClip:
     "A file as `AudioTensor`, resampled and mixed down to one channel: out of `clips`, if it is one of those in `folder`."
+
+    __name__ = "read_clip"
 
     def __init__(self, folder, sample_rate, clips):
         self.folder, self.clips, self.prepare = folder, clips, PreprocessAudio(sample_rate=sample_rate)

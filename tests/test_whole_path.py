@@ -33,6 +33,28 @@ norm = learn.dls.valid.after_batch.fs[-1]
 print(json.dumps([name, probabilities.tolist(), norm.mean.tolist(), norm.std.tolist()]))
 """
 
+SPAWN = """
+import multiprocessing, sys
+from fastai.vision.all import *
+from fastaudio_norm.all import *
+
+def levels(dls):
+    return [x.mean().item() for x, _ in dls.valid]
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    path = Path(sys.argv[1])
+    df, options = read_esc50(path), {"bs": 10, "item_tfms": AudioNormalize()}
+    options["batch_tfms"] = [AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32)), SpecNormalize(axes=(0, 1, 3))]
+    files = ColReader("filename", pref=path / "audio")
+    block = DataBlock((AudioBlock, CategoryBlock), get_x=files, get_y=ColReader("category"),
+                      splitter=CrossValidationSplitter(fold=1), item_tfms=options["item_tfms"],
+                      batch_tfms=options["batch_tfms"])
+    for loaders in (lambda n: get_dls(df, path, num_workers=n, **options),
+                    lambda n: block.dataloaders(df, bs=10, num_workers=n)):
+        assert levels(loaders(1)) == levels(loaders(0))
+"""
+
 
 def test_star_imports_keep_fastais_own():
     shared = set(public.__all__) & set(vars(fastai.vision.all))
@@ -75,3 +97,12 @@ def test_from_data_block_to_another_process(df, made_up, tmp_path):
     assert served_name == name
     assert torch.allclose(torch.tensor(served_probabilities), probabilities, atol=1e-5)
     assert mean == norm.mean.tolist() and std == norm.std.tolist()
+
+
+def test_spawned_workers_load_the_same(made_up, tmp_path):
+    script = tmp_path / "load.py"
+    script.write_text(SPAWN)
+    done = subprocess.run(
+        [sys.executable, script, str(made_up)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
