@@ -43,16 +43,14 @@ def levels(dls):
 
 if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
-    path = Path(sys.argv[1])
-    df, options = read_esc50(path), {"bs": 10, "item_tfms": AudioNormalize()}
-    options["batch_tfms"] = [AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32)), SpecNormalize(axes=(0, 1, 3))]
-    files = ColReader("filename", pref=path / "audio")
-    block = DataBlock((AudioBlock, CategoryBlock), get_x=files, get_y=ColReader("category"),
-                      splitter=CrossValidationSplitter(fold=1), item_tfms=options["item_tfms"],
-                      batch_tfms=options["batch_tfms"])
-    for loaders in (lambda n: get_dls(df, path, num_workers=n, **options),
-                    lambda n: block.dataloaders(df, bs=10, num_workers=n)):
-        assert levels(loaders(1)) == levels(loaders(0))
+    path, spec = Path(sys.argv[1]), AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32))
+    df, tfms = read_esc50(path), {"item_tfms": AudioNormalize(), "batch_tfms": [spec, SpecNormalize(axes=(0, 1, 3))]}
+    block = DataBlock(
+        (AudioBlock, CategoryBlock), get_x=ColReader("filename", pref=path / "audio"), get_y=ColReader("category"),
+        splitter=CrossValidationSplitter(fold=1), **tfms,
+    )
+    assert levels(get_dls(df, path, num_workers=1, **tfms)) == levels(get_dls(df, path, num_workers=0, **tfms))
+    assert levels(block.dataloaders(df, num_workers=1)) == levels(block.dataloaders(df, num_workers=0))
 """
 
 
