@@ -111,8 +111,7 @@ def _train_all(results, df, path, clips, recipe, wanted):
                 seed = settings["seed"] + run
                 outcome = _outcome(train_run(dls, recipe, settings["arch"], seed=seed, each_epoch=lambda _: bar.update()))
                 results.add({"norm": norm, "fold": fold, "run": run, "seed": seed, **outcome})
-                accuracy = results.rows[-1]["accuracy"]
-                bar.write(f"fold {fold}  {norm:<16} run {run + 1}  accuracy {accuracy:6.1%}", file=sys.stderr)
+                bar.write(f"fold {fold}  {norm:<16} run {run + 1}  accuracy {outcome['accuracy']:6.1%}", file=sys.stderr)
 
 
 def _outcome(learn):

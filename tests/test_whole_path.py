@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
+from test_project import run
 
 import fastaudio_norm.all as public
 from fastaudio_norm.all import (
@@ -100,7 +101,4 @@ def test_from_data_block_to_another_process(df, made_up, tmp_path):
 def test_spawned_workers_load_the_same(made_up, tmp_path):
     script = tmp_path / "load.py"
     script.write_text(SPAWN)
-    done = subprocess.run(
-        [sys.executable, script, str(made_up)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run(sys.executable, str(script), str(made_up))
