@@ -4,7 +4,7 @@ import re
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 STATUSES = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Production/Stable"]
 
@@ -38,5 +38,5 @@ setup(
     ],
     install_requires=cfg["requirements"].split("\n"),
     entry_points={"console_scripts": cfg["console_scripts"].split("\n")},
-    packages=[cfg["lib_path"]],
+    packages=find_packages(include=[f"{cfg['lib_path']}*"]),
 )

@@ -17,11 +17,11 @@ from timing import median_ms, where
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.clips import cached_clips
-from fastaudio_norm.data import SAMPLE_RATE, SPECS, read_esc50
-from fastaudio_norm.drift import DriftMonitor
-from fastaudio_norm.stats import StatsRecorder
-from fastaudio_norm.transforms import record
+from fastaudio_norm.audio.cache import cached_clips
+from fastaudio_norm.audio.spectrograms import SAMPLE_RATE, SPECS, spec_settings
+from fastaudio_norm.data.sources import read_esc50
+from fastaudio_norm.monitor.drift import DriftMonitor
+from fastaudio_norm.stats.recorder import StatsRecorder
 
 KNOWN, LIVE, CLIPS = (1, 2, 3), 4, 20
 
@@ -100,7 +100,7 @@ def rates(df, clips, windows, seed):
     rng, rows = np.random.default_rng(seed), []
     known = StatsRecorder((0, 1, 3), quantiles=True, clips=True)
     for spec in spectrograms(clips, df.filename[df.fold.isin(KNOWN)], "nothing", rng):
-        record(known, spec)
+        known.update(spec, settings=spec_settings(spec))
     names = df.filename[df.fold == LIVE]
     for change, (_, fits) in CHANGES.items():
         specs, alarms, right = spectrograms(clips, names, change, rng), 0, 0

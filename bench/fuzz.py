@@ -27,11 +27,12 @@ import torch
 
 FOLLOWED = ["fastaudio_norm", *(["pandas"] if "table" in sys.argv else [])]  # pandas takes long to import so
 with atheris.instrument_imports(FOLLOWED, exclude=["fastaudio_norm.onepass"]):  # which numba could not compile then
-    from fastaudio_norm.bins import bin_frequencies
-    from fastaudio_norm.data import make_clips, read_esc50
-    from fastaudio_norm.frontend import gammatone_spec
-    from fastaudio_norm.keep import read_json, write_json
-    from fastaudio_norm.stats import StatsRecorder
+    from fastaudio_norm.audio.spectrograms import gammatone_spec
+    from fastaudio_norm.data.sources import read_esc50
+    from fastaudio_norm.data.synthetic import make_clips
+    from fastaudio_norm.stats.frequencies import bin_frequencies
+    from fastaudio_norm.stats.recorder import StatsRecorder
+    from fastaudio_norm.storage import read_json, write_json
 
 ODD = [
     None, True, False, 0, 1, 2, -1, 3, 4, 0.5, -0.0, 5e-324, 1e308, -1e308, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63),

@@ -14,13 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from fastaudio_norm.data import make_clips
+from fastaudio_norm.data.synthetic import make_clips
 
 SETTING = "--norms none wave local channel --runs 3 --epochs 1 --bs 16"
 
 
 def command(path, out):
-    program = [sys.executable, "-c", "from fastaudio_norm.cli import main; main()", "compare"]
+    program = [sys.executable, "-c", "from fastaudio_norm.cli.main import main; main()", "compare"]
     return [*program, "--path", str(path), "--cache", str(out / "cache"), "--out", str(out), *SETTING.split()]
 
 

@@ -19,8 +19,11 @@ from pathlib import Path
 import pandas as pd
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.clips import cached_clips
-from fastaudio_norm.data import SAMPLE_RATE, SPECS, get_dls, make_clips, read_esc50
+from fastaudio_norm.audio.cache import cached_clips
+from fastaudio_norm.audio.spectrograms import SAMPLE_RATE, SPECS
+from fastaudio_norm.data.loaders import get_dls
+from fastaudio_norm.data.sources import read_esc50
+from fastaudio_norm.data.synthetic import make_clips
 
 WAYS = {  # name: whether from the cache; processes that load
     "decoded each time": (False, 0),

@@ -21,10 +21,10 @@ import soundfile
 from kills import longest_wait
 from tqdm import tqdm
 
-from fastaudio_norm.stats import StatsRecorder
+from fastaudio_norm.stats.recorder import StatsRecorder
 
-PROGRAM = "import sys; from fastaudio_norm import measure; measure.KEEP_EVERY = 1.0; "
-PROGRAM += "from fastaudio_norm.cli import main; main(sys.argv[1:])"
+PROGRAM = "import sys; from fastaudio_norm import measure; measure.SAVE_INTERVAL = 1.0; "
+PROGRAM += "from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
 SR = 16000
 
 

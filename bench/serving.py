@@ -24,12 +24,14 @@ from timing import median_ms, where
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.cli import main as command
-from fastaudio_norm.clips import cached_clips
-from fastaudio_norm.data import SAMPLE_RATE, get_dls, read_esc50
-from fastaudio_norm.learner import train_run
-from fastaudio_norm.recipe import Recipe, make_tfms
-from fastaudio_norm.serve import SoundClassifier, as_pipeline
+from fastaudio_norm.audio.cache import cached_clips
+from fastaudio_norm.audio.spectrograms import SAMPLE_RATE
+from fastaudio_norm.cli.main import main as command
+from fastaudio_norm.data.loaders import get_dls
+from fastaudio_norm.data.sources import read_esc50
+from fastaudio_norm.serve.classifier import SoundClassifier, as_pipeline
+from fastaudio_norm.train.learner import train_run
+from fastaudio_norm.train.recipe import Recipe, make_tfms
 
 HELD_OUT, EACH = 5, 4  # fold, and clips of each class
 FORMS = {  # sample rate in Hz, seconds, channels

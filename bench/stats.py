@@ -18,7 +18,7 @@ from speechbrain.processing.features import InputNormalization
 from timing import median_ms, where
 
 from fastaudio_norm.all import StatsRecorder, cached_clips, make_clips, read_esc50
-from fastaudio_norm.data import SPECS
+from fastaudio_norm.audio.spectrograms import SPECS
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,8 +14,8 @@ from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorImageBase
 from timing import median_ms, where
 
-from fastaudio_norm.adaptive import _smoothing
 from fastaudio_norm.all import PCEN, AudioSpectrogram, RelaxedFreqNormalize, SlidingNormalize, SpecNormalize
+from fastaudio_norm.transforms.adaptive import smoothing_coefficient
 
 
 def print_costs(title, contenders, baselines, args, reference=None):
@@ -90,7 +90,7 @@ def slide(args):
 
 
 def pcen_loop(x, rate):
-    b = _smoothing(0.4, rate)
+    b = smoothing_coefficient(0.4, rate)
     past, smooth = torch.ones_like(x[..., 0]), []
     for t in range(x.shape[-1]):
         past = b * x[..., t] + (1 - b) * past

@@ -17,12 +17,14 @@ import soundfile
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.clips import cached_clips
-from fastaudio_norm.data import SAMPLE_RATE, get_dls, read_esc50
-from fastaudio_norm.learner import train_run
-from fastaudio_norm.measure import audio_files, measure_files
-from fastaudio_norm.recipe import Recipe, make_tfms
-from fastaudio_norm.serve import as_pipeline, predict
+from fastaudio_norm.audio.cache import cached_clips
+from fastaudio_norm.audio.spectrograms import SAMPLE_RATE
+from fastaudio_norm.data.loaders import get_dls
+from fastaudio_norm.data.sources import find_audio, read_esc50
+from fastaudio_norm.measure import measure_files
+from fastaudio_norm.serve.classifier import as_pipeline, predict
+from fastaudio_norm.train.learner import train_run
+from fastaudio_norm.train.recipe import Recipe, make_tfms
 
 HELD_OUT, CUTOFF, WEIGHTS = 5, 4000, (0.25, 0.5, 0.75, 0.9, 1.0)
 NORMS = ("global", "channel", "local-channel")
@@ -66,7 +68,7 @@ def main():
     files = [args.path / "audio" / name for name in df.filename[df.fold == HELD_OUT]]
     with tempfile.TemporaryDirectory() as folder:
         changed = muffled(files, Path(folder))
-        known = measure_files(audio_files(args.path, exclude=[HELD_OUT])).recorder
+        known = measure_files(find_audio(args.path, exclude=[HELD_OUT])).recorder
         live = measure_files(changed).recorder
         every = [(norm, seed) for norm in args.norms for seed in range(args.runs)]
         for norm, seed in tqdm(every, unit="run"):

@@ -15,7 +15,8 @@ matplotlib.use("Agg")
 from fastai.torch_core import set_seed  # noqa: E402
 
 import fastaudio_norm  # noqa: E402, F401  fastaudio can be imported from here on
-from fastaudio_norm.data import make_clips, read_esc50  # noqa: E402
+from fastaudio_norm.data.sources import read_esc50
+from fastaudio_norm.data.synthetic import make_clips
 
 ESC10 = Path(__file__).parents[2] / "shared" / "data" / "esc10"
 

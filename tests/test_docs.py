@@ -7,9 +7,9 @@ import warnings
 import matplotlib.pyplot as plt
 import pytest
 import soundfile
-from test_project import ROOT, run
+from support import ROOT, run
 
-from fastaudio_norm.data import make_clips
+from fastaudio_norm.data.synthetic import make_clips
 
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "nbs").rglob("*.md"), *(ROOT / "nbs").rglob("*.ipynb")]
 

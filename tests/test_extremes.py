@@ -14,11 +14,11 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 import fastaudio_norm.layers  # noqa: F401  as_module comes from there
-from fastaudio_norm.adaptive import PCENLayer, RelaxedFreqNormalize
-from fastaudio_norm.frontend import ActiveCrop, RandomSpeed, SpecAugment
-from fastaudio_norm.norms import SPEC_NORMS, WAVE_NORMS
-from fastaudio_norm.sliding import ShortTimeNormalize, SlidingNormalize
-from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
+from fastaudio_norm.transforms.adaptive import PCENLayer, RelaxedFreqNormalize
+from fastaudio_norm.transforms.registry import SPEC_NORMS, WAVE_NORMS
+from fastaudio_norm.transforms.sliding import ShortTimeNormalize, SlidingNormalize
+from fastaudio_norm.transforms.spectrogram import AudioNormalize, SpecNormalize
 
 SR, BINS = 8000, 12
 SHAPES = {"clip": (2, 1000), "wave": (2, 2, 1000), "spec": (2, 2, BINS, 40), "power": (2, 2, BINS, 40)}

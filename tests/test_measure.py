@@ -15,18 +15,15 @@ import soundfile
 import torch
 from fastaudio.core.config import PreprocessAudio
 
-from fastaudio_norm.bins import bin_frequencies, margins, plot_stats, stats_table
-from fastaudio_norm.cli import main
-from fastaudio_norm.data import SPECS
-from fastaudio_norm.measure import (
-    ClipErrors,
-    audio_files,
-    measure,
-    measure_files,
-    sample_files,
-)
-from fastaudio_norm.stats import StatsRecorder
-from fastaudio_norm.transforms import AudioNormalize
+from fastaudio_norm.audio.spectrograms import SPECS
+from fastaudio_norm.cli.main import main
+from fastaudio_norm.data.sources import find_audio, sample_files
+from fastaudio_norm.measure import measure, measure_files
+from fastaudio_norm.stats.frequencies import bin_frequencies
+from fastaudio_norm.stats.plots import plot_stats, sampling_margins, stats_table
+from fastaudio_norm.stats.recorder import StatsRecorder
+from fastaudio_norm.stats.sampling import SamplingErrors
+from fastaudio_norm.transforms.spectrogram import AudioNormalize
 
 
 def spectrograms(files, spec="mel", wave=False):
@@ -74,7 +71,7 @@ def test_any_folder_of_audio(made_up, tmp_path):
         samples, sr = soundfile.read(file)
         stereo = np.stack([samples, samples], 1) if i == 0 else samples
         soundfile.write([tmp_path, deep][i % 2] / f"{i}.{['wav', 'flac', 'ogg'][i]}", stereo, sr)
-    files = audio_files(tmp_path)
+    files = find_audio(tmp_path)
     assert [f.name for f in files] == ["0.wav", "2.ogg", "1.flac"]
     assert measure(tmp_path).about["clips"] == 3
 
@@ -93,7 +90,7 @@ def test_any_folder_of_audio(made_up, tmp_path):
     ],
 )
 def test_mistakes_are_named_before_any_work(path, options, message, made_up, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastaudio_norm.measure.readable", lambda *args: pytest.fail("read"))
+    monkeypatch.setattr("fastaudio_norm.measure.check_files", lambda *args: pytest.fail("read"))
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         measure(made_up if path == "made_up" else tmp_path / path, **options)
 
@@ -143,7 +140,7 @@ def test_standard_errors_tell_how_far_samples_are_off():
         full.update(clip)
     off, stated = [], []
     for seed in range(200):
-        sample, errors = StatsRecorder((0, 3)), ClipErrors()
+        sample, errors = StatsRecorder((0, 3)), SamplingErrors()
         for clip in sample_files(clips, 0.2, seed):
             sample.update(clip)
             errors.update(clip)
@@ -155,7 +152,7 @@ def test_standard_errors_tell_how_far_samples_are_off():
 
 def test_standard_errors_of_parts_add_up():
     clips = clips_of_unlike_level(30)
-    recorder, whole, parts = StatsRecorder((0, 3)), ClipErrors(), [ClipErrors() for _ in range(4)]
+    recorder, whole, parts = StatsRecorder((0, 3)), SamplingErrors(), [SamplingErrors() for _ in range(4)]
     for i, clip in enumerate(clips):
         recorder.update(clip)
         whole.update(clip)
@@ -174,7 +171,7 @@ def test_standard_errors_of_parts_add_up():
 
 def test_the_whole_has_no_error():
     clips = clips_of_unlike_level(5)
-    recorder, errors = StatsRecorder((0, 3)), ClipErrors()
+    recorder, errors = StatsRecorder((0, 3)), SamplingErrors()
     for clip in clips:
         recorder.update(clip)
         errors.update(clip)
@@ -188,10 +185,10 @@ def test_a_tenth_of_esc10_covers_the_whole(esc10):
     for seed in range(6):
         sampled = measure(esc10, fraction=0.1, seed=seed)
         assert sampled.about["clips"] == 40 and sampled.about["sample"]["of clips"] == 400
-        mean, _ = margins(sampled)
+        mean, _ = sampling_margins(sampled)
         covered += abs(sampled.reduced((0, 1, 2, 3)).mean.item() - truth) <= mean[-1]
         assert mean[-1] < 25  # dB; the level of all values spreads by 30
-    assert covered >= 5 and margins(full) is None
+    assert covered >= 5 and sampling_margins(full) is None
 
 
 # ---- to look at
@@ -263,7 +260,7 @@ def start(rank, world, port, *arguments, script=None):
         **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "MPLBACKEND": "agg",
     }  # fmt: skip
-    script = script or "import sys; from fastaudio_norm.cli import main; main(sys.argv[1:])"
+    script = script or "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -294,7 +291,7 @@ def test_processes_share_the_work(made_up, tmp_path):
 DIES = """
 import os, signal, sys
 from fastaudio_norm import measure
-from fastaudio_norm.cli import main
+from fastaudio_norm.cli.main import main
 if os.environ["RANK"] == "1":
     add, seen = measure.Measurement.add, []
     def dying(self, *clip):

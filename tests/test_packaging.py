@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 
 import pytest
-from test_project import ROOT, run
+from support import ROOT, run
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_source_archive_holds_notebooks_and_tests(published):
 
 def test_wheel_holds_the_package_and_its_license(published):
     names = set(published[1].namelist())
-    package = {f"fastaudio_norm/{path.name}" for path in (ROOT / "fastaudio_norm").glob("*.py")}
+    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastaudio_norm").rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == package
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 

@@ -1,30 +1,12 @@
 """The notebooks run, and the package is what they export."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
-
-ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
-
-
-def run(*command, cwd=ROOT, statuses=(0,)):
-    env = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "MPLBACKEND": "agg",
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=1200)
-    assert done.returncode in statuses, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
+from support import NOTEBOOKS, ROOT, run
 
 
 def test_notebooks_run_from_top_to_bottom():
@@ -36,14 +18,14 @@ def test_notebooks_run_from_top_to_bottom():
 def test_package_is_what_the_notebooks_export(tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv", ".git", "__pycache__", "*.egg-info"))
-    exported = [file for file in (copy / "fastaudio_norm").glob("*.py") if file.name not in ("__init__.py", "all.py")]
+    exported = [file for file in (copy / "fastaudio_norm").rglob("*.py") if file.name not in ("__init__.py", "all.py")]
     assert len(exported) > 8
     for file in exported:
         file.unlink()
     run("nbdev-export", cwd=copy)
     for file in exported:
-        assert file.read_text() == (ROOT / "fastaudio_norm" / file.name).read_text(), (
-            f"run nbdev-export for {file.name}"
+        assert file.read_text() == (ROOT / file.relative_to(copy)).read_text(), (
+            f"run nbdev-export for {file.relative_to(copy)}"
         )
 
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
-from test_project import run
+from support import run
 
 import fastaudio_norm.all as public
 from fastaudio_norm.all import (

@@ -1,0 +1,23 @@
+"""Audio files, spectrograms and augmentation."""
+
+from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
+from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips
+from fastaudio_norm.audio.files import (
+    BadAudio,
+    MAX_MAGNITUDE,
+    ON_ERROR,
+    check_files,
+    open_audio,
+    printable_path,
+    raise_unusable,
+    read_clip,
+)
+from fastaudio_norm.audio.spectrograms import (
+    FilterBank,
+    SAMPLE_RATE,
+    SPECS,
+    gammatone_fbanks,
+    gammatone_spec,
+    spec_settings,
+)
+from fastaudio_norm.audio.workers import map_in_processes

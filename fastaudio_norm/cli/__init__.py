@@ -1,0 +1,1 @@
+"""The `fastaudio-norm` command line."""

@@ -1,0 +1,6 @@
+"""Tables, folds and loaders."""
+
+from fastaudio_norm.data.folds import CrossValidationSplitter, check_folds
+from fastaudio_norm.data.loaders import get_dls
+from fastaudio_norm.data.sources import download_esc50, find_audio, read_esc50, sample_files
+from fastaudio_norm.data.synthetic import SYNTHETIC_SOUNDS, make_clips, telephone_band

@@ -1,0 +1,170 @@
+"""The cache of clips."""
+
+import multiprocessing
+import os
+import pickle
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from fastaudio.core.config import PreprocessAudio
+from fastaudio.core.signal import AudioTensor
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from fastaudio_norm.audio import cache as clips_module
+from fastaudio_norm.audio.cache import CachedClips, cached_clips
+from fastaudio_norm.data.loaders import get_dls
+
+SR = 16000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    "Three clips: 0.5 s of stereo, 1 s, and 1.9 s at another rate."
+    (tmp_path / "audio").mkdir()
+    rng = np.random.default_rng(0)
+    for name, samples, sr in [
+        ("a.wav", rng.uniform(-1, 1, (8000, 2)) * 1e-4, SR),
+        ("b.wav", rng.uniform(-1, 1, 16000), SR),
+        ("c.wav", rng.uniform(-9, 9, 42000), 22050),
+    ]:
+        soundfile.write(tmp_path / "audio" / name, samples, sr, subtype="FLOAT")
+    return tmp_path
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame({"filename": ["a.wav", "b.wav", "c.wav"], "fold": [1, 2, 2], "category": list("xyx")})
+
+
+def test_clips_are_those_of_the_files_in_one_length(folder, table):
+    clips = cached_clips(table, folder)
+    assert list(clips) == table.filename.tolist() and len(clips) == 3
+    prepare = PreprocessAudio(sample_rate=SR)
+    for name, clip in clips.items():
+        expected = prepare(folder / "audio" / name)[:, :SR]
+        assert type(clip) is AudioTensor and clip.sr == SR and clip.shape == (1, SR) and clip.dtype == torch.float32
+        n = expected.shape[1]
+        assert (clip[:, :n] - expected).abs().max() <= expected.abs().max() / 65000 and not clip[:, n:].any()
+    assert {c.nsamples for c in cached_clips(table, folder, sample_rate=8000, seconds=0.25).values()} == {2000}
+    clips["b.wav"].zero_()
+    assert clips["b.wav"].any()
+
+
+def test_it_is_made_once_and_again_when_something_changed(folder, table, monkeypatch):
+    made, cache = [], folder / "cache"
+    fill = clips_module._fill
+    monkeypatch.setattr(clips_module, "_fill", lambda *args: made.append(args) or fill(*args))
+    first = cached_clips(table, folder, folder=cache)
+    os.utime(folder / "audio" / "a.wav")
+    assert cached_clips(table, folder, folder=cache).path == first.path and len(made) == 1
+    shutil.copytree(folder / "audio", folder / "elsewhere" / "audio")
+    assert cached_clips(table, folder / "elsewhere", folder=cache).path == first.path and len(made) == 1
+    soundfile.write(folder / "audio" / "a.wav", np.zeros(8000), SR)
+    assert not cached_clips(table, folder, folder=cache)["a.wav"].any() and len(made) == 2
+    for setting in ({"sample_rate": 8000}, {"seconds": 0.1}):
+        cached_clips(table, folder, folder=cache, **setting)
+    cached_clips(table[:2], folder, folder=cache)
+    assert len(made) == 5
+
+
+def test_the_longest_unused_go_when_there_is_no_room(folder, table):
+    cache = folder / "cache"
+    paths = []
+    for i, seconds in enumerate((0.5, 0.6, 0.7)):
+        paths.append(cached_clips(table, folder, seconds=seconds, folder=cache).path)
+        os.utime(paths[-1], (i, i))
+    cached_clips(table, folder, seconds=0.5, folder=cache)  # used again
+    room = sum(path.stat().st_size for path in paths) + 100
+    new = cached_clips(table, folder, seconds=0.4, folder=cache, max_bytes=room).path
+    assert [path.exists() for path in (*paths, new)] == [True, False, True, True]
+    with pytest.raises(ValueError, match="3 clips of 0.5 s.*shorten them"):
+        cached_clips(table, folder, seconds=0.5, folder=cache, max_bytes=10)
+
+
+@pytest.mark.parametrize("content", [b"no sound", b""])
+def test_a_bad_file_is_named_and_nothing_is_left(content, folder, table):
+    (folder / "audio" / "b.wav").write_bytes(content)
+    for seconds in (None, 1):
+        with pytest.raises(ValueError, match="b.wav"):
+            cached_clips(table, folder, seconds=seconds, folder=folder / "cache")
+    samples = np.ones(100, np.float32)
+    samples[5] = np.nan
+    soundfile.write(folder / "audio" / "b.wav", samples, SR, subtype="FLOAT")
+    with pytest.raises(ValueError, match="b.wav: it has NaN"):
+        cached_clips(table, folder, folder=folder / "cache")
+    assert not list((folder / "cache").glob("*clips-*"))
+
+
+def test_what_a_killed_process_left_is_taken_away(folder, table):
+    cache = folder / "cache"
+    cache.mkdir()
+    (cache / ".clips-1.safetensors.123.part").write_bytes(b"half")
+    path = cached_clips(table, folder, folder=cache).path
+    assert sorted(file.name for file in cache.iterdir() if file.suffix != ".lock") == [path.name]
+
+
+def test_it_is_a_safetensors_file_and_forged_ones_are_refused(folder, table):
+    path = cached_clips(table, folder).path
+    with safe_open(path, "np") as file:
+        assert file.get_tensor("samples").shape == (3, SR) and file.get_tensor("scale").dtype == np.float32
+    whole, forged = path.read_bytes(), folder / "forged"
+    about = '{"names": ["a", "b"], "sample_rate": 16000}'
+    forgeries = [
+        whole[:-10],
+        whole[:20],
+        b"",
+        whole + b"more",
+        b"\xff" * 8 + whole[8:],
+        pickle.dumps({"samples": 1}),
+    ]
+    for content in forgeries:
+        forged.write_bytes(content)
+        with pytest.raises(ValueError, match="no cache of clips"):
+            CachedClips(forged)
+    for tensors, text in [
+        ({"samples": np.zeros((3, 5), np.int16), "scale": np.ones(3, np.float32)}, about),
+        ({"samples": np.zeros((2, 5), np.int16), "scale": np.ones(3, np.float32)}, about),
+        ({"samples": np.zeros((2, 5), np.int16)}, about),
+        ({"samples": np.zeros((2, 5), np.int16), "scale": np.ones(2, np.float32)}, "[]"),
+    ]:
+        save_file(tensors, forged, {"about": text})
+        with pytest.raises(ValueError, match="no cache of clips"):
+            CachedClips(forged)
+
+
+def _make(folder, table, cache, paths):
+    paths.put(cached_clips(table, folder, folder=cache).path)
+
+
+def test_two_processes_make_it_once(folder, table):
+    context = multiprocessing.get_context("fork")
+    paths = context.Queue()
+    processes = [context.Process(target=_make, args=(folder, table, folder / "cache", paths)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = {paths.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+    assert len(found) == 1 and len(CachedClips(found.pop())) == 3
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_in_loaders(made_up, df, num_workers):
+    clips = cached_clips(df, made_up)
+
+    def silence(x: AudioTensor):
+        return x.zero_()
+
+    for _ in range(2):
+        x, _ = get_dls(df, made_up, bs=10, clips=clips, num_workers=num_workers).valid.one_batch()
+        expected, _ = get_dls(df, made_up, bs=10, num_workers=0).valid.one_batch()
+        assert torch.allclose(x, expected, atol=1e-4)
+        get_dls(df, made_up, bs=10, item_tfms=[silence], clips=clips, num_workers=0).one_batch()
+    again = pickle.loads(pickle.dumps(clips))
+    name = df.filename[0]
+    assert torch.equal(again[name], clips[name]) and len(pickle.dumps(clips)) < 1000

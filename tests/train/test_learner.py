@@ -1,0 +1,190 @@
+"""The single-channel network, and training it repeatedly."""
+
+import gc
+import re
+import weakref
+
+import pytest
+import torch
+from fastai.vision.models.xresnet import xresnet18
+from fastaudio.augment.spectrogram import DeltaGPU
+from fastaudio.core.config import AudioConfig
+from fastaudio.core.spectrogram import AudioToSpec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torchvision.models import resnet18
+
+from fastaudio_norm.audio.cache import cached_clips
+from fastaudio_norm.data.loaders import get_dls
+from fastaudio_norm.train.learner import spec_learner, train_loops, train_run
+from fastaudio_norm.train.models import WindowAverage, find_arch, make_xresnet_grayscale
+from fastaudio_norm.train.recipe import Recipe
+from fastaudio_norm.transforms.spectrogram import AudioNormalize, SpecNormalize
+
+
+@pytest.fixture
+def make_dls(df, made_up):
+    clips = cached_clips(df, made_up)
+
+    def make(*batch_tfms, item_tfms=(), to_spec=True):
+        spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32, n_fft=1024, hop_length=512))
+        tfms = [*([spec] if to_spec else []), *batch_tfms]
+        return get_dls(df, made_up, bs=10, item_tfms=list(item_tfms), batch_tfms=tfms, clips=clips, num_workers=0)
+
+    return make
+
+
+@pytest.mark.parametrize("arch", [xresnet18, resnet18])
+@pytest.mark.parametrize("n_in", [1, 2, 4])
+def test_first_convolution_is_averaged_in_place(arch, n_in):
+    model = arch()
+    conv = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    average = conv.weight.detach().mean(1, keepdim=True)
+    assert make_xresnet_grayscale(model, n_in) is model
+    assert conv.weight.requires_grad and torch.equal(conv.weight, average.repeat(1, n_in, 1, 1))
+    assert model.eval()(torch.randn(2, n_in, 64, 64)).shape == (2, 1000)
+    kept = conv.weight
+    assert make_xresnet_grayscale(model, n_in) is model and conv.weight is kept
+
+
+def test_networks_that_cannot_be_adapted():
+    with pytest.raises(ValueError, match="no nn.Conv2d"):
+        make_xresnet_grayscale(nn.Linear(3, 4))
+    with pytest.raises(ValueError, match="3 groups"):
+        make_xresnet_grayscale(nn.Sequential(nn.Conv2d(3, 3, 3, groups=3)))
+
+
+def test_spec_learner_fits_its_loaders(make_dls):
+    learn = spec_learner(make_dls(DeltaGPU()))
+    assert learn.model[0][0].in_channels == 3 and learn.model[-1].out_features == 10
+    assert spec_learner(make_dls(), num_cls=50).model[-1].out_features == 50
+    with pytest.raises(ValueError, match="AudioToSpec"):
+        spec_learner(make_dls(to_spec=False))
+
+
+@pytest.mark.parametrize("arch", ["xresnet34", "resnet18", "efficientnet_b0", "googlenet", "resnet10t"])
+def test_networks_by_name(arch, make_dls):
+    "Of fastai, torchvision and timm."
+    if arch == "resnet10t":
+        pytest.importorskip("timm", reason="timm is not installed")
+    learn = spec_learner(make_dls(), arch)
+    model, x = learn.model, learn.dls.one_batch()[0]
+    assert next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels == 1
+    assert model.training and model(x).shape == (10, 10)
+
+
+def test_networks_that_take_no_spectrograms(make_dls):
+    with pytest.raises(ValueError, match="No network 'resnet19'"):
+        find_arch("resnet19")
+    with pytest.raises(ValueError, match=r"VisionTransformer does not take spectrograms \[1, 32, \d+\]: Wrong image"):
+        spec_learner(make_dls(), "vit_b_32")
+
+
+@settings(max_examples=30, deadline=None)
+@given(frames=st.integers(1, 40), window=st.integers(1, 20))
+def test_windows_cover_the_clip_and_their_probabilities_are_averaged(frames, window):
+    seen = []
+
+    class Model(nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return torch.stack([x.mean((1, 2, 3)), -x.amax((1, 2, 3))], 1)
+
+    x = torch.arange(2.0 * frames).view(2, 1, 1, frames)
+    model = WindowAverage(Model(), window)
+    torch.testing.assert_close(model.train()(x), Model()(x))
+    seen.clear()
+    out = model.eval()(x)
+    [windows] = seen
+    windows = windows.unflatten(0, (-1, 2))
+    assert windows.shape[-1] == min(frames, window) and set(windows.flatten().tolist()) == set(x.flatten().tolist())
+    starts = windows[:, 0, 0, 0, 0]
+    assert (starts.diff() <= max(1, window / 2 + 1)).all()
+    expected = torch.stack([Model()(w).softmax(1) for w in windows]).mean(0)
+    torch.testing.assert_close(out.softmax(1), expected)
+
+
+def test_mixup_and_windows_follow_the_recipe(make_dls):
+    dls = make_dls()
+    frames = dls.one_batch()[0].shape[-1]
+    plain = train_run(dls, Recipe(epochs=1))
+    strong = train_run(dls, Recipe(epochs=1, mixup=0.4, crop=0.25))
+    assert isinstance(strong.model, WindowAverage) and strong.model.frames == frames
+    assert not isinstance(plain.model, WindowAverage)
+    assert strong.recorder.values[0][0] != plain.recorder.values[0][0]  # losses of blended spectrograms
+
+
+def first_weights(learn):
+    return next(learn.model.parameters()).detach().clone()
+
+
+def test_runs_are_reproducible_and_paired(make_dls):
+    "The same seed, the same initial weights and order of clips, whatever the normalization and whatever came before."
+    starts, orders, losses = [], [], []
+    for tfms in ([], [SpecNormalize()], []):
+        dls = make_dls(*tfms, item_tfms=[AudioNormalize] if tfms else [])
+        torch.rand(3)
+        for seed in (5, 6):
+            learn = train_run(dls, Recipe(epochs=1, lr=0), seed=seed)
+            starts.append(first_weights(learn))
+            orders.append(dls.train.rng.getstate())
+            losses.append(learn.recorder.values[-1][0])
+    assert torch.equal(starts[0], starts[2]) and torch.equal(starts[1], starts[3])
+    assert not torch.equal(starts[0], starts[1])
+    assert orders[0] == orders[2] == orders[4] != orders[1]
+    assert losses[:2] == losses[4:] and losses[0] != losses[2]
+
+
+def test_the_scale_of_the_input_makes_no_difference(make_dls):
+    "Batch normalization undoes it, so it must in evaluation, too, and after a few batches."
+    losses = []
+    for scale in (1.0, 8.0):
+        learn = train_run(make_dls(SpecNormalize(0.0, scale)), Recipe(epochs=1))
+        losses.append(learn.recorder.values[0][1])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_batch_normalization_keeps_the_average_of_an_epoch(make_dls):
+    dls = make_dls(SpecNormalize())
+    learn = spec_learner(dls, lr=0)
+    conv, norm = learn.model[0][0], learn.model[0][1]
+    means, variances = [], []
+    with torch.no_grad():
+        for x, _ in dls.train:
+            y = conv(x.as_subclass(torch.Tensor))
+            means.append(y.mean((0, 2, 3)))
+            variances.append(y.var((0, 2, 3)))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(2)
+    torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, torch.stack(variances).mean(0), rtol=0.1, atol=0.0)  # other batches
+
+
+def test_each_epoch_is_told_once(make_dls):
+    told = []
+    learn = train_run(make_dls(), Recipe(epochs=2), each_epoch=told.append)
+    with learn.no_bar():
+        learn.get_preds()
+    assert len(told) == 2
+
+
+def test_networks_of_runs_before_take_no_memory(make_dls):
+    dls, models = make_dls(), []
+    gc.disable()
+    try:
+        for seed in range(3):
+            models.append(weakref.ref(train_run(dls, Recipe(epochs=1), seed=seed).model))
+            assert not any(model() for model in models[:-1])
+        train_loops(dls, "none", num_runs=1, epochs=1)
+        assert not any(model() for model in models)
+    finally:
+        gc.enable()
+
+
+def test_train_loops_prints_and_returns_the_mean(make_dls, capsys):
+    dls = make_dls(SpecNormalize())
+    mean = train_loops(dls, "global", num_runs=2, epochs=1)
+    runs = [train_run(dls, Recipe(epochs=1), seed=seed).recorder.values[-1][-1] for seed in (0, 1)]
+    assert mean == pytest.approx(sum(runs) / 2)
+    assert re.search(rf"global: mean accuracy {mean:.4f} .* 2 runs of 1 epochs", capsys.readouterr().out)
