@@ -34,7 +34,7 @@ class CrossValidationSplitter:
         if not isinstance(items, pd.DataFrame):
             raise TypeError(f"CrossValidationSplitter needs a pandas DataFrame, got a {type(items).__name__}")
         if self.col not in items:
-            raise KeyError(f"There is no column {self.col!r} to split by; the columns are {list(items.columns)}")
+            raise KeyError(f"Column {self.col!r} does not exist; the columns are {list(items.columns)}")
         is_valid = (items[self.col] == self.fold).to_numpy()
         if not is_valid.any() or is_valid.all():
             which = "validation" if not is_valid.any() else "training"

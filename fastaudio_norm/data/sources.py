@@ -119,7 +119,7 @@ def find_audio(
 ) -> list[Path]:  # sorted
     """Audio files of a folder, without hidden files.
 
-    Raises `FileNotFoundError` if there are none, `ValueError` for folds that do not exist, and `OSError` for a folder
+    Raises `FileNotFoundError` if the list would be empty, `ValueError` for folds that do not exist, and `OSError` for a folder
     that may not be read.
     """
     path = Path(path)
