@@ -110,7 +110,7 @@ def _build(about, state, problem):
         raise ValueError(f"{problem}: {e}") from e
     return classifier.requires_grad_(False)
 
-# %% ../../nbs/serve/classifier.ipynb #ed273a72
+# %% ../../nbs/serve/classifier.ipynb #407fa1bd
 @patch
 def save(
     self: SoundClassifier,
@@ -119,7 +119,7 @@ def save(
     "Write the classifier to a file. Raises `ValueError` if the network has no name, or its name does not describe it."
     network = type(self.network).__name__
     if self.arch is None:
-        raise ValueError(f"The {network} cannot be saved without a name for `find_arch`: set `arch`, or export it instead")
+        raise ValueError(f"The {network} cannot be saved without a name for `find_arch`: set `arch`, or export it")
     about = _description(self)
     state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
     _build(about, state, f"The {network} cannot be saved as {self.arch!r}")
