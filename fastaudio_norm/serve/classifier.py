@@ -110,13 +110,13 @@ def _build(about, state, problem):
         raise ValueError(f"{problem}: {e}") from e
     return classifier.requires_grad_(False)
 
-# %% ../../nbs/serve/classifier.ipynb #407fa1bd
+# %% ../../nbs/serve/classifier.ipynb #3d3f598a
 @patch
 def save(
     self: SoundClassifier,
     path: str | Path,  # safetensors file
 ) -> None:
-    "Write the classifier to a file. Raises `ValueError` if the network has no name, or its name does not describe it."
+    "Write the classifier to a file. Raises `ValueError` if `arch` is missing, or names another network."
     network = type(self.network).__name__
     if self.arch is None:
         raise ValueError(f"The {network} cannot be saved without a name for `find_arch`: set `arch`, or export it")
@@ -144,7 +144,7 @@ def load(
         raise ValueError(f"{path} is not a model file that can be read: expected {(_KIND, _VERSION)}, got {found}")
     return _build(about, state, f"{path} is not a valid model file")
 
-# %% ../../nbs/serve/classifier.ipynb #87f9c13d
+# %% ../../nbs/serve/classifier.ipynb #e834159e
 @patch
 def renormalize(
     self: SoundClassifier,
@@ -152,7 +152,8 @@ def renormalize(
 ) -> None:
     """Replace the statistics that the model normalizes by.
 
-    Raises `ValueError` if the model has no statistics of its training set, or the new ones are of other spectrograms.
+    Raises `ValueError` if the model does not normalize by statistics of a training set, or if the new statistics are of
+    other spectrograms.
     """
     norms = [layer for layer in self.front if isinstance(layer, SpecNorm) and layer.options["shape"] is not None]
     if not norms:

@@ -101,13 +101,14 @@ def _(part, settings):
 def _(part, settings):
     return [Decibels(part.stype, part.top_db)]
 
-# %% ../../nbs/serve/convert.ipynb #26254021
+# %% ../../nbs/serve/convert.ipynb #fa352593
 def as_pipeline(
     learn: Learner,  # trained on loaders of audio
 ) -> SoundClassifier:
     """Convert a learner's transforms and network to one module, in float32 on the CPU.
 
-    Raises `ValueError` if a transform has no layer, or the loaders have no `AudioToSpec` that has processed a clip.
+    Raises `ValueError` if a transform cannot be converted, or if the loaders lack an `AudioToSpec` that has processed a
+    clip.
     """
     tfms = [*learn.dls.after_item.fs, *learn.dls.after_batch.fs]
     settings = next((tfm.settings for tfm in tfms if isinstance(tfm, AudioToSpec)), None)

@@ -98,7 +98,7 @@ def spectrum_in_float64(
     "An `InFloat64` for a `Spectrum`; None for other modules. A replacement for `replace_submodules`."
     return InFloat64(module) if isinstance(module, Spectrum) else None
 
-# %% ../../nbs/serve/export.ipynb #150d4bd2
+# %% ../../nbs/serve/export.ipynb #7b38e279
 def _graph(module, rate, *replacements):
     "Export a copy of `module`, which takes waveforms at `rate` Hz."
     module = copy.deepcopy(module)
@@ -131,8 +131,8 @@ def to_onnx(
 ) -> None:
     """Export the classifier to an ONNX file.
 
-    Its input is `waveform` [batch, channels, samples], its output `probabilities` [batch, classes]. Raises `ImportError`
-    if onnxscript is not installed.
+    Its input is `waveform` [batch, channels, samples], its output `probabilities` [batch, classes]. Raises
+    `ImportError` if onnxscript is not installed.
     """
     if find_spec("onnxscript") is None:
         raise ImportError("ONNX export needs two more packages: pip install onnx onnxscript")
