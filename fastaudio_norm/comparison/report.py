@@ -69,14 +69,14 @@ def _verdict(row):
         return "within noise"
     return "better" if row["vs none"] > 0 else "worse"
 
-# %% ../../nbs/comparison/report.ipynb #d45fe872
+# %% ../../nbs/comparison/report.ipynb #e6164c18
 def confusion(
     results: pd.DataFrame,  # as from `compare`
     norm: str,  # short name of a normalization
 ) -> pd.DataFrame:  # rows: actual classes, columns: predicted classes
     """Confusion matrix: numbers of validation clips over all folds and runs.
 
-    Raises `ValueError` if the results have no runs of the normalization.
+    Raises `ValueError` if the results do not include the normalization.
     """
     classes = results.attrs["classes"]
     runs = results[results.norm == norm]

@@ -61,7 +61,7 @@ def run_outcome(
         "truth": truth.tolist(), "predicted": probabilities.argmax(1).tolist(),
     }  # fmt: skip
 
-# %% ../../nbs/comparison/run.ipynb #ad7d9d02
+# %% ../../nbs/comparison/run.ipynb #a7a2594e
 def train_missing(
     results: Results,  # opened results; finished runs are added
     runs: Sequence[tuple[int, str, int]],  # fold, normalization and number of each run that is wanted
@@ -70,7 +70,7 @@ def train_missing(
     clips: CachedClips,
     recipe: Recipe,
 ) -> None:
-    "Train the runs that `results` does not have yet; report each one on stderr."
+    "Train the runs that are missing from `results`; report each finished run on stderr."
     settings = results.settings
     finished = {(row["fold"], row["norm"], row["run"]) for row in results.rows}
     missing = [run for run in runs if run not in finished]
@@ -89,7 +89,8 @@ def train_missing(
                 learn = train_run(dls, recipe, settings["arch"], seed=seed, each_epoch=lambda _: bar.update())
                 outcome = run_outcome(learn)
                 results.add({"norm": norm, "fold": fold, "run": run, "seed": seed, **outcome})
-                bar.write(f"fold {fold}  {norm:<16} run {run + 1}  accuracy {outcome['accuracy']:6.1%}", file=sys.stderr)
+                report = f"fold {fold}  {norm:<16} run {run + 1}  accuracy {outcome['accuracy']:6.1%}"
+                bar.write(report, file=sys.stderr)
 
 # %% ../../nbs/comparison/run.ipynb #7b27c575
 DEFAULT_NORMS = ("none", "wave+global", "wave+channel")  # normalizations that are compared by default

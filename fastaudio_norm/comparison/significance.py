@@ -29,9 +29,9 @@ def corrected_t_test(
         p = 2 * student_t.sf(abs(mean) / error, k - 1)
     return mean, student_t.ppf(0.975, k - 1) * error, 1.0 if np.isnan(p) else p
 
-# %% ../../nbs/comparison/significance.ipynb #c8b72f59
+# %% ../../nbs/comparison/significance.ipynb #8a1ca83f
 def holm(
-    p: Sequence[float],  # p-values; NaN means that there was no test
+    p: Sequence[float],  # p-values; NaN means not tested
 ) -> np.ndarray:
     "P-values corrected for multiple comparisons (Holm 1979). NaN stays NaN and is not counted as a comparison."
     p = np.asarray(p, float)

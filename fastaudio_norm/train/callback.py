@@ -17,14 +17,14 @@ from ..audio import spec_settings
 from ..stats import StatsRecorder, common_recorder
 from ..transforms import SpecNormalize, spectrograms_in
 
-# %% ../../nbs/train/callback.ipynb #00da84d8
+# %% ../../nbs/train/callback.ipynb #5ea1c078
 class StatsCallback(Callback):
     """Record statistics of the spectrograms that a `Learner` trains on.
 
-    Only complete epochs count; if an epoch is interrupted, the next fit records it again from the start. Validation, the
-    learning rate finder and prediction are not recorded. If the loader drops its last, smaller batch (fastai's default
-    when it shuffles), the clips of that batch are not recorded. In distributed training, each process records its own
-    clips, each clip counts once, and every process ends up with the statistics of all clips.
+    Only complete epochs count: after an interruption, the next fit records the epoch from the start. Validation,
+    prediction and the learning rate finder are not recorded. If the loader drops its last, smaller batch (fastai's
+    default when it shuffles), the clips of that batch are not recorded. In distributed training, each process records
+    its own clips, each clip counts once, and every process ends up with the statistics of all clips.
     """
 
     order = -5  # before callbacks that mix or cast the batch

@@ -13,10 +13,10 @@ import torchvision
 from fastai.vision.models import xresnet
 from torch import nn
 
-# %% ../../nbs/train/models.ipynb #a6444f06
+# %% ../../nbs/train/models.ipynb #4cc48d83
 def first_conv(
     model: nn.Module,
-) -> nn.Conv2d | None:  # None if there is no `nn.Conv2d`
+) -> nn.Conv2d | None:  # None if `model` contains no `nn.Conv2d`
     "First convolution of a model that lists its modules in the order in which they are applied."
     return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
 
@@ -27,7 +27,7 @@ def make_xresnet_grayscale(
 ) -> nn.Module:  # the same `model`
     """Change the first convolution of `model` to `n_in` input channels, averaging its weights over the old channels.
 
-    Raises `ValueError` if there is no `nn.Conv2d`, or the first one is grouped.
+    Raises `ValueError` if `model` contains no `nn.Conv2d`, or its first one is grouped.
     """
     conv, name = first_conv(model), type(model).__name__
     if conv is None:
