@@ -112,7 +112,7 @@ def test_batch_normalization_uses_the_average_of_the_last_epoch(make_dls):
     torch.testing.assert_close(norm.running_var, torch.stack(variances).mean(0), rtol=0.1, atol=0.0)
 
 
-def test_each_epoch_is_called_once_per_epoch(make_dls):
+def test_the_each_epoch_function_is_called_once_per_epoch(make_dls):
     calls = []
     learn = train_run(make_dls(), Recipe(epochs=2), each_epoch=calls.append)
     with learn.no_bar():
