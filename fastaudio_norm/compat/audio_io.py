@@ -11,7 +11,7 @@ import os
 import soundfile
 import torch
 
-# %% ../../nbs/compat/audio_io.ipynb #e4151a28
+# %% ../../nbs/compat/audio_io.ipynb #396408b4
 def load_audio(
     path: str | os.PathLike,  # file in a format that libsndfile reads: WAV, FLAC, Ogg, MP3 and others
     frame_offset: int = 0,  # samples per channel to skip
@@ -39,7 +39,7 @@ def save_audio(
     src: torch.Tensor,  # [channels, samples], float with full scale 1, or an integer type that the format supports
     sample_rate: int,  # Hz
 ) -> None:
-    "Write an audio file. WAV files store floats unchanged; formats of integer samples, such as FLAC, clip them to [-1, 1]."
+    "Write an audio file. WAV files store floats unchanged; formats of integer samples (FLAC) clip them to [-1, 1]."
     samples = src.detach().cpu().numpy().T
     is_float_wav = samples.dtype.kind == "f" and str(path).lower().endswith(".wav")
     soundfile.write(os.fspath(path), samples, int(sample_rate), subtype="FLOAT" if is_float_wav else None)
