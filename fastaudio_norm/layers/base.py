@@ -30,7 +30,7 @@ def nonzero_scale(
     threshold = (float32.eps * level.abs()).clamp(min=float32.tiny)
     return torch.where(spread > threshold, spread, torch.ones_like(spread))
 
-# %% ../../nbs/layers/base.ipynb #6bc86a76
+# %% ../../nbs/layers/base.ipynb #668e4458
 def check_real(x: torch.Tensor) -> None:
     "Raise `TypeError` for complex numbers."
     if x.is_complex():
@@ -43,7 +43,7 @@ def at_least_float32(x: torch.Tensor) -> torch.Tensor:
 
 
 def in_float64(x: torch.Tensor) -> torch.Tensor:
-    "`x` in float64, on the CPU if its device has no float64."
+    "`x` in float64, on the CPU if its device lacks float64."
     return x.to("cpu" if x.device.type == "mps" else x.device, torch.float64)
 
 

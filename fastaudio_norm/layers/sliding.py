@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['window_bounds', 'window_moments', 'sliding_normalize', 'SlidingNorm']
 
-# %% ../../nbs/layers/sliding.ipynb #02fa2678
+# %% ../../nbs/layers/sliding.ipynb #fe696156
 import math
 import numpy as np
 import torch
-from fastaudio_norm.layers.base import (
-    Layer, at_least_float32, can_use_kernels, check_real, in_float64, like_input, nonzero_scale
-)
+from .base import Layer, at_least_float32, can_use_kernels, check_real, in_float64
+from .base import like_input, nonzero_scale
 from ..stats import REASSOCIATE, compile_kernel, map_in_threads
 
 # %% ../../nbs/layers/sliding.ipynb #a59c65af
@@ -30,8 +29,8 @@ def window_bounds(
     beyond = (end - frames).clamp(0)
     return (start - beyond).clamp(0), end - beyond
 
-# %% ../../nbs/layers/sliding.ipynb #b567bb58
-_LEAST_VARIANCE = torch.finfo(torch.float64).tiny  # the square root of 0 has no gradient
+# %% ../../nbs/layers/sliding.ipynb #0c3be545
+_LEAST_VARIANCE = torch.finfo(torch.float64).tiny  # the gradient of the square root is infinite at 0
 
 
 def window_moments(

@@ -12,7 +12,7 @@ import warnings
 from .base import Layer, at_least_float32, check_real, nonzero_scale
 from .standardize import standardize
 
-# %% ../../nbs/layers/waveform.ipynb #3dd46529
+# %% ../../nbs/layers/waveform.ipynb #25a848b6
 LEVELS = {"zscore": None, "rms": -20.0, "peak": 0.0, "loudness": -23.0}  # default levels in dBFS; LUFS for loudness
 
 
@@ -24,7 +24,7 @@ def target_level(
     if method not in LEVELS:
         raise ValueError(f"Unknown method {method!r}: expected one of {', '.join(LEVELS)}")
     if method == "zscore" and level is not None:
-        raise ValueError('The method "zscore" has no level: use "rms" to set one')
+        raise ValueError('The method "zscore" does not accept a level: use "rms" to set one')
     return LEVELS[method] if level is None else float(level)
 
 

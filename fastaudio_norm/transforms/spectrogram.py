@@ -37,12 +37,12 @@ def _check_arguments(axes, method, feature_range):
         expected = "0 (batch), 1 (channel), 2 (frequency) or 3 (time)"
         raise ValueError(f"`axes` must be distinct dimensions out of {expected}, got {axes}")
 
-# %% ../../nbs/transforms/spectrogram.ipynb #337baa7b
+# %% ../../nbs/transforms/spectrogram.ipynb #479660a3
 class SpecNormalize(SpecNormalizer, Normalize):
     """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract level, divide by spread.
 
-    Level and spread are taken over `axes`. With 0 among the axes they belong to the training set: pass `mean` and `std`,
-    or neither to fit them on the whole training split when the loaders are created. Without 0, each clip has its own.
+    Level and spread are taken over `axes`. With 0 among the axes they belong to the training set: pass `mean` and
+    `std`, or neither to fit them on the training split when the loaders are created. Without 0, each clip has its own.
     Values without any spread are only shifted. Single items, without a batch dimension, work as well. Raises
     `ValueError` for a spectrogram that does not fit the statistics or is empty, and `TypeError` for a complex one.
 
@@ -70,7 +70,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
         self.settings = None  # of the spectrograms that the statistics were measured on
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():
-            raise ValueError("`std` must not be negative")
+            raise ValueError("`std` must be at least 0, got a negative value")
 
     def setups(self, dl: DataLoader):
         self._fit(dl)
@@ -135,14 +135,14 @@ def denormalize(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> 
     "Invert `normalize`, which needs statistics of a data set."
     return self._layer(x.dtype, x.device).denormalize(x)
 
-# %% ../../nbs/transforms/spectrogram.ipynb #50171647
+# %% ../../nbs/transforms/spectrogram.ipynb #611d3949
 @patch
 def check(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> None:
     "Raise `ValueError` for a spectrogram that cannot be normalized, and `TypeError` for a complex one."
     SpecNormalizer.check(self, x, settings)
     if not self.of_dataset:
         if not x.numel():
-            raise ValueError(f"A spectrogram of shape {list(x.shape)} is empty, so it has no statistics")
+            raise ValueError(f"A spectrogram of shape {list(x.shape)} is empty, so statistics cannot be computed")
         return
     if self.mean is None:
         raise RuntimeError(f"{self!r}: put it into the batch_tfms of a DataBlock to fit it, or pass mean and std")

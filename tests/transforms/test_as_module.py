@@ -1,5 +1,7 @@
 """Layers from `as_module` equal their transforms, also as exported graphs."""
 
+import json
+
 import pytest
 import torch
 from fastaudio.core.signal import AudioTensor
@@ -75,3 +77,13 @@ def test_layers_turn_constant_input_into_zeros():
         assert torch.equal(norm.as_module()(torch.full((1, 1, 4, 50), -100.0)), torch.zeros(1, 1, 4, 50))
     for norm in WAVE_NORMS.values():
         assert torch.equal(norm.make().as_module(SR)(torch.zeros(1, 1, SR)), torch.zeros(1, 1, SR))
+
+
+@pytest.mark.parametrize("name", [*WAVE_NORMS, *SPEC_NORMS])
+def test_layers_can_be_built_again_from_options_and_state(name):
+    norm = WAVE_NORMS[name].make() if name in WAVE_NORMS else fitted(name)
+    layer = norm.as_module(SR / 128) if name == "pcen" else norm.as_module()
+    rebuilt = type(layer)(**json.loads(json.dumps(layer.options)))
+    rebuilt.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 1, 16000) if name in WAVE_NORMS else spectrograms(power=name == "pcen")
+    assert torch.equal(rebuilt(x), layer(x))

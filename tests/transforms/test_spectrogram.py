@@ -71,7 +71,7 @@ def test_masks_and_labels_are_left_alone():
         ({"axes": ()}, "axes"),
         ({"mean": 1}, "both mean and std"),
         ({"mean": 1, "std": 2, "axes": (2, 3)}, "0 in axes"),
-        ({"mean": 1, "std": -2}, "std must be"),
+        ({"mean": 1, "std": -2}, "`std` must be at least 0"),
         ({"mean": torch.nan, "std": 2}, "finite"),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_spectrogram_made_with_other_settings_is_refused(tmp_path):
 
 
 class BigTensors(TorchDispatchMode):
-    "Which storages of at least `nbytes` appear."
+    "Record the storages of at least `nbytes` that appear."
 
     def __init__(self, nbytes):
         super().__init__()
