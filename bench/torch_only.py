@@ -1,6 +1,6 @@
 """What bench/serving.py has exported, run where there is nothing but torch and numpy.
 
-uv run --isolated --no-project --with torch --with numpy bench/bare.py DIR
+uv run --isolated --no-project --with torch --with numpy bench/torch_only.py DIR
 """
 
 import argparse
