@@ -45,7 +45,7 @@ def load(path, method, spec, epochs, cache):
     prepared = time.perf_counter() - start
     item_tfms = None if cached else [ResizeSignal(1000 * SECONDS)]
     batch_tfms = [SPECS["mel"]()] if spec else None
-    dls = get_dls(df, path, 1, 64, item_tfms, batch_tfms, clips=clips, num_workers=workers)
+    dls = get_dls(df, path, item_tfms=item_tfms, batch_tfms=batch_tfms, clips=clips, num_workers=workers)
     seconds = []
     for _ in range(epochs):
         start, n = time.perf_counter(), 0

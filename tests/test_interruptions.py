@@ -1,4 +1,4 @@
-"""Commands that are told to stop, or run out of disk space or memory: no work is lost, and no file is incomplete."""
+"""Commands that are stopped, or run out of disk space or memory: no work is lost, and no file is incomplete."""
 
 import errno
 import os

@@ -8,6 +8,7 @@ __all__ = ['SoundClassifier']
 # %% ../../nbs/serve/classifier.ipynb #0b3a7f53
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..layers import AudioNorm, PCENLayer, PCENNorm, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
+from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
 from .front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Spectrum
 from .resample import ResampleLayer
 from ..stats import StatsRecorder, settings_difference
@@ -62,7 +63,7 @@ _LAYERS = {
         SlidingNorm, SpecNorm, Spectrum,
     )
 }  # fmt: skip
-_LAYERS["PCENNorm"] = PCENNorm
+_LAYERS["PCENNorm"] = partial(PCENLayer, None)
 
 
 def _description(classifier):

@@ -1,6 +1,6 @@
 """Run the programs exported by bench/serving.py with nothing but torch and numpy installed.
 
-uv run --isolated --no-project --with torch --with numpy bench/bare.py DIR
+uv run --isolated --no-project --with torch --with numpy bench/torch_only.py DIR
 """
 
 import argparse
