@@ -771,6 +771,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                         'fastaudio_norm/stats/recorder.py'),
                                                'fastaudio_norm.stats.recorder.StatsRecorder.count': ( 'stats/recorder.html#statsrecorder.count',
                                                                                                       'fastaudio_norm/stats/recorder.py'),
+                                               'fastaudio_norm.stats.recorder.StatsRecorder.histogram': ( 'stats/recorder.html#statsrecorder.histogram',
+                                                                                                          'fastaudio_norm/stats/recorder.py'),
                                                'fastaudio_norm.stats.recorder.StatsRecorder.iqr': ( 'stats/recorder.html#statsrecorder.iqr',
                                                                                                     'fastaudio_norm/stats/recorder.py'),
                                                'fastaudio_norm.stats.recorder.StatsRecorder.max': ( 'stats/recorder.html#statsrecorder.max',
