@@ -43,7 +43,7 @@ def choose_settings(
     recipe = recipe._replace(**{name: chosen[name] for name in Recipe._fields if name in chosen})
     return {**{name: chosen[name] for name in DEFAULTS}, "recipe": recipe}
 
-# %% ../../nbs/cli/compare.ipynb #d7609551
+# %% ../../nbs/cli/compare.ipynb #55bca014
 def _find_data(args, out):
     if args.esc50:
         return download_esc50()
@@ -76,7 +76,8 @@ def _compare(args):
         print(f"Accuracy by class (%)\n\n{class_accuracies(results).round(1).to_string()}\n")
     for name, file in _save(results, title, args, out).items():
         print(f"{name + ':':<20}{file}")
-    print(f"To add runs, repeat the command with more --norms, --folds or --runs: it resumes from {results.attrs['file']}")
+    print(f"{'Finished runs:':<20}{results.attrs['file']}\n")
+    print("Repeat the command with more --norms, --folds or --runs to add to the finished runs.")
     return report_skipped(results.attrs["skipped"])
 
 
@@ -92,7 +93,7 @@ def _save(results, title, args, out):
         save_figure(plot_confusion(results, norm), files[f"Confusion, {norm}"])
     return files
 
-# %% ../../nbs/cli/compare.ipynb #2ed5d5ff
+# %% ../../nbs/cli/compare.ipynb #61b2bf8b
 def _norm(text):
     try:
         make_norm(text)
@@ -114,8 +115,8 @@ def _add_size(parser):
     group = parser.add_argument_group("size of the comparison")
     group.add_argument(
         "--norms", nargs="+", type=_norm, metavar="NORM", default=DEFAULT_NORMS,
-        help="normalizations, see `fastaudio-norm norms`; to combine one of waveforms with one of spectrograms, join them "
-        f"by + (default: {' '.join(DEFAULT_NORMS)})",
+        help="normalizations, see `fastaudio-norm norms`; one of waveforms and one of spectrograms may be joined by +, "
+        f"for example wave+global (default: {' '.join(DEFAULT_NORMS)})",
     )  # fmt: skip
     group.add_argument(
         "--folds", nargs="+", type=int, metavar="N", help="validation folds (default: all; synthetic clips: 1 2 3)"
@@ -128,7 +129,7 @@ def _add_size(parser):
         help="preset: linear spectrogram, fold 1, 5 runs of 20 epochs, batches of 64; other options override it",
     )  # fmt: skip
 
-# %% ../../nbs/cli/compare.ipynb #ec661dfa
+# %% ../../nbs/cli/compare.ipynb #89eaadac
 def _add_training(parser):
     group = parser.add_argument_group("training")
     group.add_argument(
@@ -141,8 +142,9 @@ def _add_training(parser):
         help=f"ingredients to remove from the recipe, out of {', '.join(Recipe._fields)} (default: none)",
     )  # fmt: skip
     group.add_argument(
-        "--epochs", type=positive_int, metavar="N", help="epochs per network (default: the recipe's; synthetic clips: 6)"
-    )
+        "--epochs", type=positive_int, metavar="N",
+        help="epochs per network (default: the recipe's; synthetic clips: 6)",
+    )  # fmt: skip
     group.add_argument(
         "--bs", type=positive_int, metavar="N", help="batch size in clips (default: 64; synthetic clips: 32)"
     )
@@ -162,13 +164,11 @@ def _add_training(parser):
     )
 
 
-def add_compare(
-    parser: argparse.ArgumentParser,
-) -> None:
+def add_compare(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm compare`."
     parser.description = (
-        "Train a new network for each normalization, fold and run, and compare validation accuracies. Without --path or "
-        "--esc50 the command synthesizes clips and takes about two minutes on two cores."
+        "Train a new network for each normalization, fold and run, and compare validation accuracies. Without --path "
+        "or --esc50 the command synthesizes clips and takes about two minutes on two cores."
     )
     parser.set_defaults(command=_compare, resumable=True)
     for add in (_add_data, _add_size, _add_training):

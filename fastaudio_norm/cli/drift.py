@@ -13,7 +13,7 @@ from ..data import find_audio
 from ..measure import measure_files
 from ..monitor import DriftMonitor
 
-# %% ../../nbs/cli/drift.ipynb #e664f2bc
+# %% ../../nbs/cli/drift.ipynb #b276fb66
 def _drift(args):
     monitor, out = DriftMonitor(args.stats), out_folder(args)
     about = monitor.known.about
@@ -33,9 +33,7 @@ def _drift(args):
     return 1 if drift.alarm else status
 
 
-def add_drift(
-    parser: argparse.ArgumentParser,
-) -> None:
+def add_drift(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm drift`."
     parser.description = (
         "Compare the clips in a folder with measured statistics. Print which tests alarm and what has changed. "

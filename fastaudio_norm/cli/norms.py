@@ -10,7 +10,7 @@ import argparse
 
 from ..transforms import SPEC_NORMS, WAVE_NORMS
 
-# %% ../../nbs/cli/norms.ipynb #2dc26b77
+# %% ../../nbs/cli/norms.ipynb #8f625116
 def _norms(args):
     print(f"{'none':<22}no normalization")
     for kind, norms in (("waveform", WAVE_NORMS), ("spectrogram", SPEC_NORMS)):
@@ -18,9 +18,7 @@ def _norms(args):
             print(f"{name:<22}{kind}: {norm.text}")
 
 
-def add_norms(
-    parser: argparse.ArgumentParser,
-) -> None:
+def add_norms(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm norms`."
     parser.description = "List the normalizations that `fastaudio-norm compare` accepts."
     parser.set_defaults(command=_norms)

@@ -15,21 +15,19 @@ from matplotlib.figure import Figure
 from ..audio import ON_ERROR
 from ..storage import atomic_write, check_writable
 
-# %% ../../nbs/cli/options.ipynb #e725036e
+# %% ../../nbs/cli/options.ipynb #b37bee59
 RESULTS = "fastaudio-norm-results"  # default output folder
 
 
 def add_out(
     parser: argparse.ArgumentParser,
-    files: str,  # what the command writes, for the help text
+    files: str,  # names of the output files, for the help text
 ) -> None:
     "Add the option `--out`."
     parser.add_argument("--out", default=RESULTS, metavar="DIR", help=f"folder for {files} (default: {RESULTS})")
 
 
-def out_folder(
-    args: argparse.Namespace,
-) -> Path:
+def out_folder(args: argparse.Namespace) -> Path:
     "Path of the output folder, which may not exist yet. Raises `OSError` if files cannot be written there."
     check_writable(args.out, "Give another folder: --out")
     return Path(args.out)
@@ -43,10 +41,8 @@ def save_figure(
     with atomic_write(file) as part:
         figure.savefig(part, format="png", dpi=150)
 
-# %% ../../nbs/cli/options.ipynb #eb694cba
-def add_on_error(
-    parser: argparse.ArgumentParser,
-) -> None:
+# %% ../../nbs/cli/options.ipynb #c73cdd4b
+def add_on_error(parser: argparse.ArgumentParser) -> None:
     "Add the option `--on-error`."
     parser.add_argument(
         "--on-error",
@@ -67,10 +63,8 @@ def report_skipped(
     sys.stderr.write(f"\nSkipped {len(lines):,} unusable file{'s' * (len(lines) > 1)}:\n{''.join(lines)}")
     return 3
 
-# %% ../../nbs/cli/options.ipynb #f8ec871f
-def positive_int(
-    text: str,
-) -> int:
+# %% ../../nbs/cli/options.ipynb #8764b91d
+def positive_int(text: str) -> int:
     "Parse a whole number of at least 1, for argparse."
     number = int(text)
     if number < 1:

@@ -52,7 +52,7 @@ def _print_row(row, with_header):
     then = ", ".join(f"{other} {q:.1%}" for other, q in others[:2])
     print(f"{row['start']:8.2f} {row['end']:8.2f}  {f'{name} {p:.1%}':<24}{then:<40}{row['file']}", flush=True)
 
-# %% ../../nbs/cli/predict.ipynb #ebae15b2
+# %% ../../nbs/cli/predict.ipynb #c8a39fcd
 def _seconds(text):
     seconds = float(text)
     if not 0 < seconds < float("inf"):
@@ -60,9 +60,7 @@ def _seconds(text):
     return seconds
 
 
-def add_predict(
-    parser: argparse.ArgumentParser,
-) -> None:
+def add_predict(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm predict`."
     parser.description = "Print the class probabilities of audio files."
     parser.set_defaults(command=_predict)

@@ -16,7 +16,7 @@ from .options import add_on_error, add_out, out_folder, positive_int, report_ski
 from ..measure import measure, process_group
 from ..stats.plots import plot_stats, stats_table
 
-# %% ../../nbs/cli/stats.ipynb #e1744bda
+# %% ../../nbs/cli/stats.ipynb #6838e9fb
 def _stats(args):
     out = out_folder(args)
     checkpoint = out / "stats.part.json"
@@ -51,22 +51,22 @@ def _write(recorder, name, out):
     print(f"{title}\n\n{stats_table(recorder)}\n")
     if about["sample"]:
         print(f"Sample of {about['sample']['of clips']:,} clips: ± is three standard errors between clips.\n")
-    print(f"Statistics: {file}\nPlot:       {plot}\n\nUse them:   SpecNormalize.from_stats({str(file)!r}, axes=(0,1,3))")
+    print(f"Statistics: {file}\nPlot:       {plot}\n")
+    print(f"Use them:   SpecNormalize.from_stats({str(file)!r}, axes=(0,1,3))")
 
-# %% ../../nbs/cli/stats.ipynb #f4d1165d
-def add_stats(
-    parser: argparse.ArgumentParser,
-) -> None:
+# %% ../../nbs/cli/stats.ipynb #587ba622
+def add_stats(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm stats`."
     parser.description = (
-        "Measure mean, standard deviation, minimum, maximum and quantiles per frequency bin, over the spectrograms of all "
-        "clips in a folder. To share the work among processes or machines: "
+        "Measure mean, standard deviation, minimum, maximum and quantiles per frequency bin, over the spectrograms of "
+        "all clips in a folder. To share the work among processes or machines: "
         "torchrun --no-python --nproc-per-node N fastaudio-norm stats DIR"
     )
     parser.set_defaults(command=_stats, resumable=True)
     parser.add_argument(
-        "path", metavar="DIR", help="folder of audio; to select folds, in the layout of ESC-50: audio/ and meta/esc50.csv"
-    )
+        "path", metavar="DIR",
+        help="folder of audio; to select folds, in the layout of ESC-50: audio/ and meta/esc50.csv",
+    )  # fmt: skip
     parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="folds to measure (default: all)")
     parser.add_argument(
         "--exclude", nargs="+", type=int, default=[], metavar="N",

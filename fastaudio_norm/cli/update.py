@@ -11,7 +11,7 @@ import argparse
 from .options import add_out, out_folder, save_figure
 from ..monitor import update_stats
 
-# %% ../../nbs/cli/update.ipynb #b1069f48
+# %% ../../nbs/cli/update.ipynb #168f2970
 def _update(args):
     out = out_folder(args)
     update = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run)
@@ -28,13 +28,11 @@ def _update(args):
             print(f"{name.capitalize()}: {log[name]}, in the same folder")
 
 
-def add_update(
-    parser: argparse.ArgumentParser,
-) -> None:
+def add_update(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm update`."
     parser.description = (
         "Replace statistics by a blend with live statistics, in their file and optionally in a model. "
-        "The old files stay in the same folder, with a number in their names."
+        "Numbered copies of the old files stay in the same folder."
     )
     parser.set_defaults(command=_update)
     parser.add_argument("stats", metavar="STATS", help="file of statistics, written by `fastaudio-norm stats`")
@@ -44,5 +42,5 @@ def add_update(
         help="share of live values in the blend, above 0 and at most 1 (default: 0.9)",
     )  # fmt: skip
     parser.add_argument("--model", metavar="FILE", help="model file to update with the new statistics (default: none)")
-    parser.add_argument("--dry-run", action="store_true", help="show the effect on normalized values, and change no file")
+    parser.add_argument("--dry-run", action="store_true", help="show the effect on normalized values, change nothing")
     add_out(parser, "update.png")

@@ -95,12 +95,12 @@ def describe_drift(
     changed = [f"{name} of the spectrum" for name in tests.index[tests.alarm] if name != "values"]
     return [f"{name} changed" for name in changed or ["distribution of values"]]
 
-# %% ../../nbs/monitor/drift.ipynb #1eacf489
+# %% ../../nbs/monitor/drift.ipynb #1e1fbb57
 class Drift(NamedTuple):
     "Difference between live clips and the clips that statistics were measured on."
 
     clips: int  # number of live clips
-    words: list[str]  # what has changed; empty without an alarm
+    words: list[str]  # description of the change; empty without an alarm
     tests: pd.DataFrame  # from `drift_tests`
     bins: pd.DataFrame  # from `compare_bins`
     settings: dict | None  # settings of the spectrograms, such as n_fft
@@ -120,7 +120,7 @@ def detect_drift(
     known: StatsRecorder,  # training clips, recorded in the same way
     false_alarms: float = 0.05,  # probability of an alarm although nothing has changed
 ) -> Drift:
-    "Test live clips for drift and describe it. Raises `ValueError` if a recorder has no statistics per frequency bin."
+    "Test live clips for drift and describe it. Raises `ValueError` if a recorder lacks statistics per frequency bin."
     live, known = live.reduced((0, 1, 3)), known.reduced((0, 1, 3))
     tests, bins = drift_tests(live, known, false_alarms), compare_bins(live, known)
     level, peak = (live.clips.features.mean - known.clips.features.mean)[known.clips.groups["level"]]

@@ -15,7 +15,7 @@ from fastaudio.core.spectrogram import AudioSpectrogram
 from .monitor import DriftMonitor
 from ..transforms import Normalizer, SpecNormalize, spectrograms_in
 
-# %% ../../nbs/monitor/drift_callback.ipynb #8321df6f
+# %% ../../nbs/monitor/drift_callback.ipynb #290a5293
 def _find_normalizers(tfms, kind):
     "Transforms in the pipeline `tfms` that normalize tensors of type `kind`."
     return [tfm for tfm in getattr(tfms, "fs", ()) if isinstance(tfm, Normalizer) and issubclass(kind, tfm.touches)]
@@ -30,10 +30,7 @@ class DriftCallback(Callback):
 
     order = -5  # before callbacks that mix or cast the batch
 
-    def __init__(
-        self,
-        monitor: DriftMonitor,
-    ):
+    def __init__(self, monitor: DriftMonitor):
         self.monitor = monitor
 
     def before_train(self) -> None:

@@ -22,7 +22,7 @@ from ..stats import StatsRecorder, bin_positions, select_bins
 from ..stats.plots import label_frequency_axis
 from ..storage import atomic_write
 
-# %% ../../nbs/monitor/update.ipynb #0b5e7957
+# %% ../../nbs/monitor/update.ipynb #96f1cfbb
 class StatsUpdate(NamedTuple):
     "Statistics before and after an update, and the live statistics that were blended in."
 
@@ -58,7 +58,7 @@ def table(
     self: StatsUpdate,
     rows: int = 8,  # number of bins to show, from lowest to highest frequency
 ) -> pd.DataFrame:
-    "Statistics, and mean ± standard deviation of normalized values, before → after: for all bins pooled, then for some."
+    "Statistics, and mean ± standard deviation of normalized values, before → after, for all bins and for some."
     pooled = StatsUpdate(*(recorder.reduced((0, 1, 2, 3)) for recorder in self))
     return pd.concat([
         _format_changes(pooled, [0], ["all bins"]),
@@ -82,7 +82,7 @@ def show(self: StatsUpdate) -> Figure:
     ax.legend(frameon=False)
     return fig
 
-# %% ../../nbs/monitor/update.ipynb #66aa97e8
+# %% ../../nbs/monitor/update.ipynb #8d2f9afb
 def _back_up(file):
     "Copy `file` to the first unused name: stats.1.json, stats.2.json, ..."
     names = (file.with_name(f"{file.stem}.{n}{file.suffix}") for n in count(1))
@@ -99,7 +99,7 @@ def update_stats(
     model: str | Path | None = None,  # file of a `SoundClassifier` that gets the new statistics as well
     dry_run: bool = False,  # whether to leave all files unchanged
 ) -> StatsUpdate:
-    """Blend live statistics into a file of statistics; the file before stays beside it under a new name.
+    """Blend live statistics into a file of statistics, and keep a copy of the old file.
 
     `about["updates"]` of the new statistics lists every update with its time, its weight and the names of the backups.
     Raises `ValueError`, and changes no file, if the two statistics or the model do not fit each other.
