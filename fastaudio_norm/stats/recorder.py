@@ -342,3 +342,9 @@ def all_reduce(
     every = [None] * torch.distributed.get_world_size(group)
     torch.distributed.all_gather_object(every, self, group)
     vars(self).update(vars(sum(every)), about=self.about)
+
+# %% ../../nbs/stats/recorder.ipynb #c4b2d4f0
+@patch(as_prop=True)
+def histogram(self: StatsRecorder) -> Histogram:
+    "The `Histogram` of the counted values; None without `quantiles`."
+    return self._histogram
