@@ -133,13 +133,13 @@ def cache_folder() -> Path:
         base = tempfile.gettempdir()
     return Path(os.environ.get("FASTAUDIO_NORM_CACHE") or Path(base) / "fastaudio-norm")
 
-# %% ../../nbs/audio/cache.ipynb #2ae4109f
+# %% ../../nbs/audio/cache.ipynb #47b28c5c
 def cached_clips(
     df: DataFrame,  # table with the column `filename`
     path: str | os.PathLike,  # folder with the clips in audio/
     sample_rate: int = 16000,  # Hz
     seconds: float | None = None,  # cut longer clips, pad shorter ones with silence; default: the median length
-    folder: str | os.PathLike | None = None,  # where to store the cache; default: `cache_folder()`
+    folder: str | os.PathLike | None = None,  # folder of the cache; default: `cache_folder()`
     max_bytes: int = 8 * 2**30,  # maximum size of all caches in the folder
     on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" leaves them out
 ) -> CachedClips:
@@ -168,8 +168,8 @@ def cached_clips(
         if cache.exists():
             os.utime(cache)  # now the most recently used
         else:
-            for partial_file in folder.glob(".clips-*.part"):  # of a process that was killed: only one holds the lock
-                partial_file.unlink()
+            for leftover in folder.glob(".clips-*.part"):  # its process was killed, or it would hold the lock
+                leftover.unlink()
             _make_room(folder, max_bytes - size)
             with atomic_write(cache) as part:
                 scales, unusable = _write_samples(part, files, sample_rate, length)
