@@ -93,7 +93,7 @@ def read_esc50(
         raise ValueError(f"{table} lists a clip twice: {duplicates.iloc[0]}")
     return df.assign(filename=files)
 
-# %% ../../nbs/data/sources.ipynb #787b08f6
+# %% ../../nbs/data/sources.ipynb #69d2a406
 _EXTENSIONS = (
     *audio_extensions, ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf",
 )  # fmt: skip
@@ -119,8 +119,8 @@ def find_audio(
 ) -> list[Path]:  # sorted
     """Audio files of a folder, without hidden files.
 
-    Raises `FileNotFoundError` if the list would be empty, `ValueError` for folds that do not exist, and `OSError` for a folder
-    that may not be read.
+    Raises `FileNotFoundError` if the list would be empty, `ValueError` for folds that do not exist, and `OSError` for a
+    folder that may not be read.
     """
     path = Path(path)
     if (path / "meta" / "esc50.csv").is_file():

@@ -47,11 +47,11 @@ class _FileToSpec:
             raise BadAudio(file, f"{clip.nsamples} samples at {SAMPLE_RATE} Hz are too few for a spectrogram") from e
         return spec.as_subclass(torch.Tensor).numpy()[None], clip.duration, spec_settings(spec)
 
-# %% ../../nbs/measure/folder.ipynb #6387a610
+# %% ../../nbs/measure/folder.ipynb #454ece0b
 def _measure_remaining(measurement, progress, to_spec, by_clip, on_error):
     "Add the files that `progress` has not counted yet."
-    total, remaining, is_first = len(progress.files), progress.files[progress.done :], rank_and_world_size()[0] == 0
-    bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=not is_first, leave=False)
+    total, remaining, hidden = len(progress.files), progress.files[progress.done :], rank_and_world_size()[0] > 0
+    bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=hidden, leave=False)
     with bar, closing(map_in_processes(to_spec, remaining)) as results:
         for file, clip, error in results:
             try:
