@@ -75,7 +75,7 @@ def modules_below(pkg):
 def check(obj):
     "Warn about a public class or function without a docstring."
     if (obj.is_class or obj.is_function) and not obj.docstring:
-        log.warning(f"{obj.path} is public and has no docstring")
+        log.warning(f"the docstring of {obj.path} is missing")
 
 
 class Docments(griffe.Extension):

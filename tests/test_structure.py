@@ -24,6 +24,7 @@ def module_name(path):
 
 FILES = {module_name(p): p for p in sorted((ROOT / PACKAGE).rglob("*.py")) if p.name != "_modidx.py"}
 PACKAGES = sorted(name.split(".")[1] for name, path in FILES.items() if path.stem == "__init__" and "." in name)
+PYTHON = [*FILES.values(), *sorted(TESTS.rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py"))]
 each_module = pytest.mark.parametrize("module", [name for name in FILES if name != PACKAGE])
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: str(path.relative_to(NBS)))
 
@@ -129,9 +130,12 @@ def test_no_circular_imports_in_a_package(package):
         pytest.fail(" -> ".join(reversed(e.args[1])))
 
 
-@each_module
-def test_no_private_name_is_imported(module):
-    assert not [f"{source}.{name}" for source, name in imports(module) if name and name.startswith("_")]
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_private_name_is_imported(path):
+    "The same holds for tests and benchmarks: they use what every user of a module can use."
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    own = [node for node in found if node.level or node.module.split(".")[0] == PACKAGE]
+    assert not [alias.name for node in own for alias in node.names if alias.name.startswith("_")]
 
 
 @each_module
