@@ -36,7 +36,7 @@ def nodes(module):
 
 @cache
 def imports(module):
-    "What a module imports from this package: (module, name), where the name is None for a module as a whole."
+    "Imports of a module from this package: (module, name), where the name is None for a module as a whole."
     package = module if FILES[module].stem == "__init__" else module.rpartition(".")[0]
     found = []
     for node in nodes(module):
