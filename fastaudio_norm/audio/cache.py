@@ -28,7 +28,8 @@ from .workers import map_in_processes
 from ..storage import atomic_write, check_writable, read_json, write_json
 
 # %% ../../nbs/audio/cache.ipynb #5efd1345
-_VERSION = 3  # of the layout of a cache and of the processing of clips
+_LAYOUT = 3  # version of the files of a cache
+_PROCESSING = 2  # version of the processing of clips; part of the key, which also identifies finished runs of `compare`
 
 
 def _index_file(path: Path) -> Path:
@@ -43,7 +44,7 @@ class CachedClips(Mapping):
         path: str | os.PathLike,  # .npy file, as in `path` of the clips that `cached_clips` returns
     ):
         self.path = Path(path)
-        index = read_json(_index_file(self.path), "clip cache", _VERSION)
+        index = read_json(_index_file(self.path), "clip cache", _LAYOUT)
         self.sample_rate = index["sample_rate"]  # Hz
         self.skipped = {printable_path(name): reason for name, reason in index["skipped"].items()}  # unusable files
         self._scales = index["scales"]
@@ -161,7 +162,7 @@ def cached_clips(
     with ThreadPoolExecutor() as threads:
         contents = list(threads.map(_digest, files))
     index = {"sample_rate": sample_rate, "length": length, "names": names}
-    key = hashlib.sha256(json.dumps([_VERSION, index, contents]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([{"version": _PROCESSING, **index}, contents]).encode()).hexdigest()[:32]
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / f"clips-{key}.npy"
     with FileLock(folder / "clips.lock"):
@@ -176,7 +177,7 @@ def cached_clips(
                 if unusable and (on_error == "stop" or len(unusable) == len(files)):
                     raise_unusable(unusable, len(files))
                 skipped = {e.file.name: e.reason for e in unusable}
-                write_json(_index_file(cache), "clip cache", _VERSION, index | {"scales": scales, "skipped": skipped})
+                write_json(_index_file(cache), "clip cache", _LAYOUT, index | {"scales": scales, "skipped": skipped})
     clips = CachedClips(cache)
     if clips.skipped and on_error == "stop":
         raise_unusable([BadAudio(name, reason) for name, reason in clips.skipped.items()], len(files))
