@@ -144,7 +144,8 @@ def load(
     kind, version = about.get("kind"), about.get("version")
     if (kind, version) != (_KIND, _VERSION):
         expected = f"expected kind {_KIND!r}, version {_VERSION}"
-        raise ValueError(f"{path} is not a model file that can be read: {expected}; got kind {kind!r}, version {version!r}")
+        found = f"got kind {kind!r}, version {version!r}"
+        raise ValueError(f"{path} is not a model file that can be read: {expected}; {found}")
     return _build(about, state, f"{path} is not a valid model file")
 
 # %% ../../nbs/serve/classifier.ipynb #e834159e
