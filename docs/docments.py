@@ -72,6 +72,13 @@ def modules_below(pkg):
             yield from modules_below(module)
 
 
+def definition(path, pkg):
+    "Object of a path, followed through packages that import it: `serve.predict` is a function and its module."
+    module, _, name = path.rpartition(".")
+    owner = pkg.modules_collection[module]
+    return definition(owner.imports[name], pkg) if owner.is_init_module and name in owner.imports else owner[name]
+
+
 def check(obj):
     "Warn about a public class or function without a docstring."
     if (obj.is_class or obj.is_function) and not obj.docstring:
@@ -101,11 +108,10 @@ class Docments(griffe.Extension):
                     describe(cls.docstring, cls.members["__init__"], notes)
         for function in self.patched:
             move(function, pkg)
-        imported = [pkg.modules_collection[path] for path in pkg["all"].imports.values() if path.startswith(pkg.path)]
-        public = [obj.final_target if obj.is_alias else obj for obj in imported]
-        for path in sorted({obj.parent.path for obj in public}):
-            for name in pkg.modules_collection[path].exports:
-                check(pkg.modules_collection[path][name])
+        public = [definition(path, pkg) for path in pkg["all"].imports.values() if path.startswith(pkg.path)]
+        for module in {obj.parent.path: obj.parent for obj in public}.values():
+            for name in module.exports:
+                check(module[name])
         for obj in public:
             if not obj.docstring:  # constants: mkdocstrings leaves out members without a docstring
                 obj.docstring = griffe.Docstring("")
