@@ -1,11 +1,11 @@
-"""Whether a trained network says the same everywhere, and what a clip costs there.
+"""Compare the probabilities and the speed of a model in all its exported forms.
 
     uv run --group dev bench/serving.py FOLDER [--epochs 10] [--out DIR]
 
-FOLDER is in ESC-50's layout. A network is trained on folds 1 to 4; 40 clips of fold 5 are written as files of several
-sample rates, lengths and numbers of channels, and are given to `learn.predict`, to the pipeline, to the saved pipeline,
-to its exported program, to onnxruntime and to `fastaudio-norm predict`. DIR keeps the programs, with what they shall
-say, for bench/bare.py.
+FOLDER has ESC-50's layout. A network is trained on folds 1 to 4. Four clips of each class in fold 5 are then written as
+files with several sample rates, lengths and numbers of channels. These files are classified by `learn.predict`, the
+classifier, the saved classifier, the exported program, onnxruntime and `fastaudio-norm predict`. The programs and the
+expected probabilities are saved in DIR for bench/bare.py.
 """
 
 import argparse
@@ -24,16 +24,13 @@ from timing import median_ms, where
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.audio.cache import cached_clips
-from fastaudio_norm.audio.spectrograms import SAMPLE_RATE
+from fastaudio_norm.audio import SAMPLE_RATE, cached_clips
 from fastaudio_norm.cli.main import main as command
-from fastaudio_norm.data.loaders import get_dls
-from fastaudio_norm.data.sources import read_esc50
-from fastaudio_norm.serve.classifier import SoundClassifier, as_pipeline
-from fastaudio_norm.train.learner import train_run
-from fastaudio_norm.train.recipe import Recipe, make_tfms
+from fastaudio_norm.data import get_dls, read_esc50
+from fastaudio_norm.serve import SoundClassifier, as_pipeline
+from fastaudio_norm.train import Recipe, make_tfms, train_run
 
-HELD_OUT, EACH = 5, 4  # fold, and clips of each class
+TEST_FOLD, CLIPS_PER_CLASS = 5, 4
 FORMS = {  # sample rate in Hz, seconds, channels
     "8 kHz": (8000, 5, 1),
     "16 kHz": (16000, 5, 1),
@@ -49,7 +46,7 @@ FORMS = {  # sample rate in Hz, seconds, channels
 def trained(path, epochs, norm):
     df = read_esc50(path)
     tfms = make_tfms(norm, Recipe())
-    dls = get_dls(df, path, HELD_OUT, 64, *tfms, SAMPLE_RATE, cached_clips(df, path), num_workers=0)
+    dls = get_dls(df, path, TEST_FOLD, 64, *tfms, SAMPLE_RATE, cached_clips(df, path), num_workers=0)
     bar = tqdm(total=epochs, desc="Training", unit="epoch")
     learn = train_run(dls, Recipe(epochs=epochs), each_epoch=lambda learn: bar.update())
     bar.close()
@@ -57,7 +54,7 @@ def trained(path, epochs, norm):
 
 
 def write(file, out, form):
-    "The clip in this form; the second of two channels comes later, and weaker."
+    "Write a clip in one of `FORMS`. The second channel is delayed and attenuated."
     rate, seconds, channels = FORMS[form]
     samples, old = soundfile.read(file)
     samples = scipy.signal.resample_poly(samples, rate, old) if rate != old else samples
@@ -72,17 +69,17 @@ def wave(file):
 
 
 def by_command(model, files, classes):
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         command(["predict", str(model), *map(str, files), "--json"])
-    return np.array([[row["probabilities"][name] for name in classes] for row in json.loads(said.getvalue())])
+    return np.array([[row["probabilities"][name] for name in classes] for row in json.loads(printed.getvalue())])
 
 
 def agreement(learn, files, out):
-    "Largest difference of a probability from that of `learn.predict`, by form and way."
+    "Print the largest difference from the probabilities of `learn.predict`, by form of the file and of the model."
     classifier, model, rows = as_pipeline(learn), out / "model.safetensors", []
     classifier.save(model)
-    again = SoundClassifier.load(model)
+    loaded = SoundClassifier.load(model)
     for form, (rate, *_) in FORMS.items():
         written = [write(file, out / f"{i}.wav", form) for i, file in enumerate(files)]
         waves = [wave(file) for file in written]
@@ -94,15 +91,15 @@ def agreement(learn, files, out):
             classifier.to_onnx(onnx, rate)
         graph, session = torch.export.load(program).module(), onnxruntime.InferenceSession(onnx)
         found = {
-            "module": [classifier.at(rate)(x)[0].numpy() for x in waves],
-            "saved module": [again.at(rate)(x)[0].numpy() for x in waves],
+            "classifier": [classifier.at(rate)(x)[0].numpy() for x in waves],
+            "saved classifier": [loaded.at(rate)(x)[0].numpy() for x in waves],
             "exported program": [graph(x)[0].detach().numpy() for x in waves],
             "onnxruntime": [session.run(None, {"waveform": x.numpy()})[0][0] for x in waves],
             "command": by_command(model, written, classifier.classes),
         }
         rows.append({"": form} | {way: f"{np.abs(np.stack(p) - expected).max():.0e}" for way, p in found.items()})
         np.savez(out / f"{form}.npz", rate=rate, expected=expected, **{str(i): x for i, x in enumerate(waves)})
-    print(f"\n{len(files)} clips; largest difference of a probability from that of learn.predict:")
+    print(f"\n{len(files)} clips; largest difference from the probabilities of learn.predict:")
     print(pd.DataFrame(rows).to_string(index=False))
     return classifier
 
@@ -115,15 +112,15 @@ def costs(learn, classifier, out, rounds):
     module = classifier.at(rate)
     ways = {
         "learn.predict": learn.predict,
-        "module": lambda file: module(wave(file)),
+        "classifier": lambda file: module(wave(file)),
         "exported program": lambda file: graph(wave(file)),
         "onnxruntime": lambda file: session.run(None, {"waveform": wave(file).numpy()}),
     }
     with torch.inference_mode(), learn.no_bar():
         ms = median_ms({name: (f, [file] * 4) for name, f in ways.items()}, rounds, "cpu")
-    print(f"\n{where('cpu')}; a file of 5 s at 44.1 kHz, from the disk to probabilities:")
+    print(f"\n{where('cpu')}; a file of 5 s at 44.1 kHz, from disk to probabilities:")
     for name, time in ms.items():
-        print(f"{name:20}{time:8.1f} ms, {ms['learn.predict'] / time:.1f} x as fast")
+        print(f"{name:20}{time:8.1f} ms, {ms['learn.predict'] / time:.1f} times the speed of learn.predict")
 
 
 def main():
@@ -132,13 +129,11 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--norm", default="channel")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--out", type=Path, default=Path("serving"), help="folder for what is written (default: serving)"
-    )
+    parser.add_argument("--out", type=Path, default=Path("serving"), help="output folder (default: serving)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     df, learn = trained(args.path, args.epochs, args.norm)
-    chosen = df[df.fold == HELD_OUT].groupby("category").head(EACH).filename
+    chosen = df[df.fold == TEST_FOLD].groupby("category").head(CLIPS_PER_CLASS).filename
     classifier = agreement(learn, [args.path / "audio" / name for name in chosen], args.out)
     costs(learn, classifier, args.out, args.rounds)
 

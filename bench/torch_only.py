@@ -1,4 +1,4 @@
-"""What bench/serving.py has exported, run where there is nothing but torch and numpy.
+"""Run the programs exported by bench/serving.py with nothing but torch and numpy installed.
 
 uv run --isolated --no-project --with torch --with numpy bench/torch_only.py DIR
 """
@@ -14,13 +14,13 @@ import torch
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what bench/serving.py has written")
+    parser.add_argument("folder", type=Path, help="output folder of bench/serving.py")
     folder = parser.parse_args().folder
-    absent = ("fastai", "fastcore", "fastaudio", "fastaudio_norm", "torchaudio", "librosa")
-    there = [name for name in absent if find_spec(name)]
-    if there:
-        sys.exit(f"This environment is not bare: it has {', '.join(there)}")
-    print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, without {', '.join(absent)}")
+    unwanted = ("fastai", "fastcore", "fastaudio", "fastaudio_norm", "torchaudio", "librosa")
+    installed = [name for name in unwanted if find_spec(name)]
+    if installed:
+        sys.exit(f"Expected an environment without {', '.join(installed)}: run with uv run --isolated --no-project")
+    print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, without {', '.join(unwanted)}")
     for file in sorted(folder.glob("*.npz")):
         with np.load(file) as content:
             program = torch.export.load(folder / f"{content['rate']}.pt2").module()

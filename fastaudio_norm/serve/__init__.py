@@ -1,17 +1,8 @@
 """Trained models: conversion, export and prediction."""
 
-from fastaudio_norm.serve.classifier import (
-    Decibels,
-    Deltas,
-    Downmix,
-    Filters,
-    LoudestCrop,
-    MAX_WHOLE_SECONDS,
-    Pad,
-    Prediction,
-    ResampleLayer,
-    SoundClassifier,
-    Spectrum,
-    as_pipeline,
-    predict,
-)
+import fastaudio_norm.serve.export  # adds `program` and `to_onnx` to `SoundClassifier`
+from fastaudio_norm.serve.classifier import SoundClassifier
+from fastaudio_norm.serve.convert import as_pipeline
+from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Spectrum
+from fastaudio_norm.serve.predict import MAX_WHOLE_SECONDS, Prediction, predict
+from fastaudio_norm.serve.resample import ResampleLayer

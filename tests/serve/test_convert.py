@@ -1,0 +1,82 @@
+"""A converted learner gives the learner's probabilities, in every form and for every file."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import soundfile
+import torch
+from fastai.learner import load_learner
+from fastaudio.augment.signal import ResizeSignal
+
+from fastaudio_norm.audio import SAMPLE_RATE, cached_clips
+from fastaudio_norm.data import get_dls
+from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict
+from fastaudio_norm.train import RECIPES, Recipe, make_tfms, spec_learner
+
+STRONG = RECIPES["strong"]._replace(epochs=1, crop=0.4)
+FILES = [  # sample rate in Hz, seconds, channels
+    (SAMPLE_RATE, 1.0, 1),
+    (8000, 2.0, 1),
+    (22050, 0.5, 2),
+    (44100, 3.1, 1),
+    (44100, 0.5, 2),
+    (44100, 20.0, 1),
+    (48000, 1.0, 3),
+]
+
+
+def predicted_by_fastai(learn, file):
+    with learn.no_bar():
+        return learn.predict(file)[2].numpy()
+
+
+def waveform(file):
+    return torch.from_numpy(soundfile.read(file, dtype="float32", always_2d=True)[0].T.copy())[None]
+
+
+@pytest.mark.parametrize(
+    "norm, recipe",
+    [
+        ("wave+channel", Recipe(epochs=1)),
+        ("pcen", STRONG),
+        ("rms+local-channel-robust", Recipe(spec="linear", epochs=1)),
+        ("short-time+sliding", Recipe(spec="gammatone", deltas=True, epochs=1)),
+    ],
+)
+def test_every_form_of_a_model_gives_the_same_probabilities(norm, recipe, train, make_file, tmp_path):
+    "fastai, the classifier, its saved file, its program and onnxruntime, for any rate, length and number of channels."
+    learn = train(norm, recipe)
+    classifier = as_pipeline(learn)
+    classifier.save(tmp_path / "model.safetensors")
+    loaded = SoundClassifier.load(tmp_path / "model.safetensors")
+    classifier.to_onnx(tmp_path / "model.onnx", 44100)
+    graph, session = classifier.program(44100).module(), onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for rate, seconds, channels in FILES:
+        file = make_file(rate, seconds, channels)
+        expected, x = predicted_by_fastai(learn, file), waveform(file)
+        [whole] = predict(loaded, file)
+        found = {"classifier": classifier.at(rate)(x)[0].numpy(), "saved": whole.probabilities}
+        if rate == 44100:
+            found |= {"program": graph(x)[0].detach().numpy(), "onnx": session.run(None, {"waveform": x.numpy()})[0][0]}
+        for name, probabilities in found.items():
+            np.testing.assert_allclose(probabilities, expected, atol=1e-4, err_msg=f"{name}, {rate} Hz, {seconds} s")
+        assert np.isclose(expected.sum(), 1, atol=1e-5)
+
+
+def test_a_loaded_learner_predicts_without_its_cache(df, made_up, make_file, tmp_path):
+    clips = cached_clips(df, made_up, folder=tmp_path / "cache")
+    dls = get_dls(df, made_up, 1, 10, *make_tfms("channel"), SAMPLE_RATE, clips, num_workers=0)
+    learn, file = spec_learner(dls), make_file(44100)
+    expected = predicted_by_fastai(learn, file)
+    learn.export(tmp_path / "learn.pkl")
+    clips.path.unlink()
+    loaded = load_learner(tmp_path / "learn.pkl")
+    np.testing.assert_allclose(predicted_by_fastai(loaded, file), expected, atol=1e-6)
+    np.testing.assert_allclose(next(predict(as_pipeline(loaded), file)).probabilities, expected, atol=1e-4)
+
+
+def test_a_transform_without_a_layer_is_refused(df, made_up):
+    items, batches = make_tfms("channel")
+    learn = spec_learner(get_dls(df, made_up, 1, 10, [*items, ResizeSignal(300)], batches, num_workers=0))
+    with pytest.raises(ValueError, match="cannot convert ResizeSignal"):
+        as_pipeline(learn)
