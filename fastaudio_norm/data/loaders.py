@@ -34,7 +34,7 @@ class _ClipPath:
 
 
 class _ReadClip:
-    "Read a file as an `AudioTensor`, resampled and mixed down; take clips of `folder` from `clips` where possible."
+    "Read a file as an `AudioTensor`, resampled and mixed down, or take it from `clips` if it is in `folder`."
 
     __name__ = "read_clip"
 

@@ -22,6 +22,7 @@ from ..storage import read_json, write_json
 
 # %% ../../nbs/measure/checkpoint.ipynb #d55b1204
 SAVE_INTERVAL = 10.0  # seconds between checkpoints
+_LAYOUT = 2  # version of the content of a checkpoint
 
 
 class Checkpoint:
@@ -64,7 +65,7 @@ class Checkpoint:
         if self.path and (now or start - self.saved_at > self.interval):
             content = {"settings": self.settings, "done": self.done, "digest": self.digest.hexdigest()}
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.path, "checkpoint", 1, {**content, "measurement": measurement.to_dict()})
+            write_json(self.path, "checkpoint", _LAYOUT, {**content, "measurement": measurement.to_dict()})
             self.saved_at = time.monotonic()
             self.interval = max(SAVE_INTERVAL, 20 * (self.saved_at - start))
 
@@ -74,7 +75,7 @@ def resume(self: Checkpoint) -> Measurement:  # of the first `done` files
     "The saved measurement if it fits these files and settings, else an empty one. Reports on stderr which one it is."
     if not self.path or not self.path.exists():
         return Measurement()
-    content = read_json(self.path, "checkpoint", 1)
+    content = read_json(self.path, "checkpoint", _LAYOUT)
     if content["settings"] == self.settings and content["done"] <= len(self.files):
         for file in self.files[: content["done"]]:
             self.count(file)
