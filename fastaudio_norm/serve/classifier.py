@@ -53,7 +53,7 @@ class SoundClassifier(nn.Module):
     def extra_repr(self) -> str:
         return f"{len(self.classes)} classes, {self.sample_rate} Hz"
 
-# %% ../../nbs/serve/classifier.ipynb #3c8fbb26
+# %% ../../nbs/serve/classifier.ipynb #1a438b34
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _LAYERS = {
     layer.__name__: layer
@@ -62,7 +62,7 @@ _LAYERS = {
         SlidingNorm, SpecNorm, Spectrum,
     )
 }  # fmt: skip
-_LAYERS["PCENNorm"] = PCENNorm
+_LAYERS["PCENNorm"] = PCENNorm  # PCEN with fixed parameters
 
 
 def _description(classifier):
@@ -110,7 +110,7 @@ def _build(about, state, problem):
         raise ValueError(f"{problem}: {e}") from e
     return classifier.requires_grad_(False)
 
-# %% ../../nbs/serve/classifier.ipynb #3d3f598a
+# %% ../../nbs/serve/classifier.ipynb #7d4f0116
 @patch
 def save(
     self: SoundClassifier,
@@ -139,9 +139,11 @@ def load(
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, ValueError) as e:
         raise ValueError(f"{path} is not a model file, or is truncated: {e}") from e
-    found = (about.get("kind"), about.get("version")) if isinstance(about, dict) else None
-    if found != (_KIND, _VERSION):
-        raise ValueError(f"{path} is not a model file that can be read: expected {(_KIND, _VERSION)}, got {found}")
+    about = about if isinstance(about, dict) else {}
+    kind, version = about.get("kind"), about.get("version")
+    if (kind, version) != (_KIND, _VERSION):
+        expected = f"expected {_KIND!r} of version {_VERSION}, got {kind!r} of version {version!r}"
+        raise ValueError(f"{path} is not a model file that can be read: {expected}")
     return _build(about, state, f"{path} is not a valid model file")
 
 # %% ../../nbs/serve/classifier.ipynb #e834159e
