@@ -14,7 +14,7 @@ cfg = config["DEFAULT"]
 
 readme = Path("README.md").read_text(encoding="utf-8")
 git_url = cfg.get("git_url", "").rstrip("/")
-if git_url:  # the README is the page on PyPI, too, where links to files of this repository would lead nowhere
+if git_url:  # the README is also the page on PyPI, where relative links would be broken
     at = {"": f"{git_url}/blob/v{cfg['version']}/", "!": f"{git_url}/raw/v{cfg['version']}/"}
     readme = re.sub(r"(!?)\[[^]]*\]\((?![a-z]+:|#)", lambda link: link[0] + at[link[1]], readme)
 

@@ -1,11 +1,11 @@
-"""What the readers of files do with files that nobody would write: they refuse them by name, or what they read works.
+"""Fuzz the readers of files: every file must be refused with an error that names it, or be read and work.
 
     uv run --with atheris bench/fuzz.py statistics|table [--minutes 25] [--out DIR]
 
-A coverage-guided fuzzer changes files that the package has written: those of `StatsRecorder.save`, mostly with a
-checksum that fits, and ESC-50's table. It goes on after a failure, prints each place of failures once, and keeps one
-file for each in DIR. Ends with status 1 if there were any; at once when a file takes 20 s or 12 GB, of which
-a million inputs leave 1.6 in the fuzzer itself. For Linux.
+A coverage-guided fuzzer modifies files that the package wrote: statistics from `StatsRecorder.save`, mostly with a
+valid checksum, and the table of ESC-50. It continues after a failure, reports each failing line once, and saves one
+input per line in DIR. Exits with status 1 if there were failures, and immediately if an input takes 20 s or 12 GB of
+memory (after a million inputs, the fuzzer itself uses 1.6 GB). Linux only.
 """
 
 import argparse
@@ -25,13 +25,12 @@ import atheris
 import numpy as np
 import torch
 
-FOLLOWED = ["fastaudio_norm", *(["pandas"] if "table" in sys.argv else [])]  # pandas takes long to import so
-with atheris.instrument_imports(FOLLOWED, exclude=["fastaudio_norm.onepass"]):  # which numba could not compile then
-    from fastaudio_norm.audio.spectrograms import gammatone_spec
-    from fastaudio_norm.data.sources import read_esc50
-    from fastaudio_norm.data.synthetic import make_clips
-    from fastaudio_norm.stats.frequencies import bin_frequencies
-    from fastaudio_norm.stats.recorder import StatsRecorder
+FOLLOWED = ["fastaudio_norm", *(["pandas"] if "table" in sys.argv else [])]  # instrumenting pandas slows its import
+# numba cannot compile instrumented code
+with atheris.instrument_imports(FOLLOWED, exclude=["fastaudio_norm.stats.kernels"]):
+    from fastaudio_norm.audio import gammatone_spec
+    from fastaudio_norm.data import make_clips, read_esc50
+    from fastaudio_norm.stats import StatsRecorder, bin_frequencies
     from fastaudio_norm.storage import read_json, write_json
 
 ODD = [
@@ -43,7 +42,7 @@ ODD = [
 
 
 def changed(value, rng, others):
-    "A JSON value in which something is changed, left out, twice there, or one of `others`."
+    "Change, remove or duplicate a random part of a JSON value, or replace the part by one of `others`."
     if isinstance(value, (int, float)) and rng.random() < 0.3:
         return rng.choice([value + 1, value - 1, value * 2, value / 2, -value])
     if not isinstance(value, (dict, list)) or not value or rng.random() < 0.05:
@@ -68,7 +67,7 @@ def leaves(value):
 
 
 class Statistics:
-    "`StatsRecorder.load`, and all that is done with what it returns."
+    "`StatsRecorder.load`, and the methods of the recorder that it returns."
 
     def __init__(self, folder):
         self.file, self.again = folder / "stats.json", folder / "again.json"
@@ -78,7 +77,8 @@ class Statistics:
         mel |= {"mel_scale": "htk", "to_db": True}
         linear = {"mel": False, "sr": 16000, "sample_rate": 16000, "n_fft": 4}
         tones = gammatone_spec(16000, 16, 8, 3).settings
-        clips = torch.randint(6, (4, 2, 3, 5), generator=torch.Generator().manual_seed(0)) * 2.0**-18 - 60  # few cells
+        generator = torch.Generator().manual_seed(0)
+        clips = torch.randint(6, (4, 2, 3, 5), generator=generator) * 2.0**-18 - 60  # few distinct values: a small file
         for options, settings in [
             (((0, 3), 1, "raise", True), mel),
             (((0, 1, 3), 0, "skip", True), linear),
@@ -120,7 +120,7 @@ class Statistics:
                 value = found.quantile(q)
                 assert ((value >= found.min) & (value <= found.max)).equal(n > 0)
             assert (found.iqr >= 0).equal(n > 0) and (found.quantile_error > 0).all()
-            assert all((r._histogram.counts.sum(1) == r.count.flatten().numpy()).all() for r in recorders)
+            assert all((r.histogram.counts.sum(1) == r.count.flatten().numpy()).all() for r in recorders)
         if found.clips:
             for spread in (found.clips.features, found.clips.bins):
                 assert np.isfinite(spread.mean).all() and np.isfinite(spread.m2).all()
@@ -135,7 +135,7 @@ class Statistics:
 
 
 class Table:
-    "`read_esc50`, and what others expect of what it returns."
+    "`read_esc50`, and the properties of its table that other modules rely on."
 
     def __init__(self, folder):
         self.folder, self.file = folder, folder / "meta" / "esc50.csv"
@@ -181,7 +181,7 @@ class Table:
 
 
 class Fuzzer:
-    "Shows inputs to a reader until the time is up."
+    "Feed inputs to a reader until the time is up."
 
     def __init__(self, reader, folder, out, seconds):
         self.reader, self.folder, self.out, self.start = reader, folder, out, time.monotonic()
@@ -204,7 +204,7 @@ class Fuzzer:
         if start > self.end:
             self.summary()
             self.folder.cleanup()
-            os._exit(bool(self.failures))  # atheris takes any exception for a failure
+            os._exit(bool(self.failures))  # atheris would report any exception as a failure
         self.reader.write(data)
         start = time.monotonic()
         try:
@@ -228,9 +228,9 @@ class Fuzzer:
         place = f"{type(error).__name__} in {ours[-1].name}: {ours[-1].line}"
         if not self.failures[place]:
             content = self.reader.file.read_bytes()
-            kept = self.out / f"{sha256(content).hexdigest()[:12]}-{self.reader.file.name}"
-            kept.write_bytes(content)
-            print(f"\nFAILURE, kept in {kept}: {content[:300]!r}")
+            saved = self.out / f"{sha256(content).hexdigest()[:12]}-{self.reader.file.name}"
+            saved.write_bytes(content)
+            print(f"\nFAILURE, input saved as {saved}: {content[:300]!r}")
             traceback.print_exception(error, file=sys.stdout)
             sys.stdout.flush()
         self.failures[place] += 1
@@ -238,10 +238,8 @@ class Fuzzer:
     def summary(self):
         minutes = (time.monotonic() - self.start) / 60
         kinds = ", ".join(f"{n:,} {what}" for what, n in self.runs.items())
-        print(
-            f"\n{self.runs.total():,} inputs in {minutes:.1f} minutes: {kinds}; the slowest took {self.slowest:.2f} s"
-        )
-        print(f"Places of failures: {len(self.failures)}")
+        print(f"\n{self.runs.total():,} inputs in {minutes:.1f} minutes: {kinds}; slowest input {self.slowest:.2f} s")
+        print(f"Failing lines: {len(self.failures)}")
         for place, times in self.failures.most_common():
             print(f"{times:9,} {place}")
         sys.stdout.flush()

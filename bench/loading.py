@@ -1,9 +1,9 @@
-"""What loading the clips costs in each epoch, decoded each time or from the cache; no network is trained.
+"""Time and memory of loading all clips once per epoch: decoding the files, or reading the cache. No training.
 
     uv run bench/loading.py [--path FOLDER]
 
-FOLDER is in ESC-50's layout; without it, clips of five seconds are made up. Each way of loading has a process of its
-own, in turns, so that its memory is its own; what it maps from the cache counts, though the system can take it back.
+FOLDER is in ESC-50's layout; without it, clips of five seconds are synthesized. The methods take turns, each in a new
+process, so that their memory can be measured. Memory includes mapped pages of the cache, which the system can reclaim.
 """
 
 import argparse
@@ -19,36 +19,33 @@ from pathlib import Path
 import pandas as pd
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.audio.cache import cached_clips
-from fastaudio_norm.audio.spectrograms import SAMPLE_RATE, SPECS
-from fastaudio_norm.data.loaders import get_dls
-from fastaudio_norm.data.sources import read_esc50
-from fastaudio_norm.data.synthetic import make_clips
+from fastaudio_norm.audio import SAMPLE_RATE, SPECS, cached_clips
+from fastaudio_norm.data import get_dls, make_clips, read_esc50
 
-WAYS = {  # name: whether from the cache; processes that load
-    "decoded each time": (False, 0),
-    "decoded each time, 2 workers": (False, 2),
-    "from the cache": (True, 0),
+METHODS = {  # name: (use the cache, number of worker processes)
+    "decode the files": (False, 0),
+    "decode the files, 2 workers": (False, 2),
+    "read the cache": (True, 0),
 }
 SECONDS = 5
 
 
 def memory():
-    "Largest resident memory of this process so far, MB."
+    "Peak resident memory of this process, MB."
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1e3
 
 
-def load(path, way, spec, epochs, cache):
-    "Seconds of each epoch, and MB that loading added; printed as JSON."
+def load(path, method, spec, epochs, cache):
+    "Load all clips for some epochs; print the seconds of each epoch and the added memory as JSON."
     from fastaudio.augment.signal import ResizeSignal
 
-    cached, workers = WAYS[way]
+    cached, workers = METHODS[method]
     df, before, start = read_esc50(path), memory(), time.perf_counter()
     clips = cached_clips(df, path, SAMPLE_RATE, SECONDS, cache) if cached else None
     prepared = time.perf_counter() - start
     item_tfms = None if cached else [ResizeSignal(1000 * SECONDS)]
     batch_tfms = [SPECS["mel"]()] if spec else None
-    dls = get_dls(df, path, 1, 64, item_tfms, batch_tfms, clips=clips, num_workers=workers)
+    dls = get_dls(df, path, item_tfms=item_tfms, batch_tfms=batch_tfms, clips=clips, num_workers=workers)
     seconds = []
     for _ in range(epochs):
         start, n = time.perf_counter(), 0
@@ -59,8 +56,8 @@ def load(path, way, spec, epochs, cache):
     print(json.dumps({"clips": n, "prepared": prepared, "epochs": seconds, "mb": memory() - before, "bytes": size}))
 
 
-def measured(path, way, spec, epochs, cache):
-    command = [sys.executable, __file__, "--path", path, "--way", way, "--epochs", epochs, "--cache", cache]
+def measure(path, method, spec, epochs, cache):
+    command = [sys.executable, __file__, "--path", path, "--method", method, "--epochs", epochs, "--cache", cache]
     command = [*map(str, command), *(["--spec"] if spec else [])]
     out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     return json.loads(out.stdout.splitlines()[-1])
@@ -68,46 +65,48 @@ def measured(path, way, spec, epochs, cache):
 
 def compare(path, rounds, epochs):
     for spec in (False, True):
-        runs = {way: [] for way in WAYS}
+        runs = {method: [] for method in METHODS}
         with tempfile.TemporaryDirectory() as cache:
             for _ in range(rounds):
-                for way in WAYS:
-                    runs[way].append(measured(path, way, spec, epochs, cache))
-        median = {way: statistics.median(s for run in found for s in run["epochs"][1:]) for way, found in runs.items()}
+                for method in METHODS:
+                    runs[method].append(measure(path, method, spec, epochs, cache))
+        median = {
+            method: statistics.median(s for run in found for s in run["epochs"][1:]) for method, found in runs.items()
+        }
         rows = [
             {
-                "": way,
-                "epoch (s)": median[way],
-                "ms a clip": 1e3 * median[way] / found[0]["clips"],
-                "times as fast": median["decoded each time"] / median[way],
-                "memory (MB)": max(run["mb"] for run in found),
+                "": method,
+                "epoch (s)": median[method],
+                "ms per clip": 1e3 * median[method] / found[0]["clips"],
+                "speedup": median["decode the files"] / median[method],
+                "added memory (MB)": max(run["mb"] for run in found),
             }
-            for way, found in runs.items()
+            for method, found in runs.items()
         ]
-        print(f"\n{'Waveforms and mel spectrograms' if spec else 'Waveforms'}, epochs after the first")
+        print(f"\n{'Waveforms and mel spectrograms' if spec else 'Waveforms'}, all epochs but the first")
         print(pd.DataFrame(rows).round(2).to_string(index=False))
-    filled = runs["from the cache"][0]
+    filled = runs["read the cache"][0]
     to_esc50, mb = 2000 / filled["clips"], filled["bytes"] / 1e6
-    print(f"\n{filled['clips']} clips of {SECONDS} s: {mb:.0f} MB on disk, filled in {filled['prepared']:.1f} s")
+    print(f"\n{filled['clips']} clips of {SECONDS} s: {mb:.0f} MB on disk, made in {filled['prepared']:.1f} s")
     print(
-        f"ESC-50's 2,000 would take {mb * to_esc50:.0f} MB, {filled['prepared'] * to_esc50:.0f} s to fill, "
-        f"and at the most {filled['mb'] + mb * (to_esc50 - 1):.0f} MB of memory"
+        f"For the 2,000 clips of ESC-50: {mb * to_esc50:.0f} MB, made in {filled['prepared'] * to_esc50:.0f} s, "
+        f"and at most {filled['mb'] + mb * (to_esc50 - 1):.0f} MB of memory"
     )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", help="folder in ESC-50's layout; default: made-up clips")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=3, help="of each round; the first does not count")
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--path", help="folder in ESC-50's layout; default: synthetic clips")
+    parser.add_argument("--rounds", type=int, default=2, help="processes per method")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs per round; the first does not count")
+    parser.add_argument("--method", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--spec", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--cache", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.way:
-        return load(args.path, args.way, args.spec, args.epochs, args.cache)
-    with tempfile.TemporaryDirectory() as made_up:
-        path = args.path or make_clips(made_up, per_fold=4, seconds=SECONDS)
+    if args.method:
+        return load(args.path, args.method, args.spec, args.epochs, args.cache)
+    with tempfile.TemporaryDirectory() as synthetic:
+        path = args.path or make_clips(synthetic, per_fold=4, seconds=SECONDS)
         print(f"{path}, {os.cpu_count()} cores")
         compare(path, args.rounds, args.epochs)
 

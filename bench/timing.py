@@ -1,4 +1,7 @@
-"Contenders take turns on buffers that rotate, more of them than the caches hold."
+"""Median times of functions that are compared in one run.
+
+The functions take turns, and each is called on a rotation of batches that does not fit into the processor's caches.
+"""
 
 import statistics
 import time
@@ -15,15 +18,21 @@ def _seconds(f, x, synchronize):
 
 
 def median_ms(contenders, rounds, device):
-    "Median milliseconds by name, of `contenders`: name to function and the batches that it is given."
+    """Median milliseconds per call, by name.
+
+    `contenders` maps each name to a function and the list of batches to call it with. In each round, a function is
+    called with its batches twice, and only the second time counts. At first, threads of the previous function may still
+    be busy waiting.
+    """
     synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
     times = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, (f, batches) in contenders.items():
-            once, again = ([_seconds(f, x, synchronize) for x in batches] for _ in range(2))
-            times[name] += again  # the first time, threads of the contender before may still be busy waiting
+            _, second = ([_seconds(f, x, synchronize) for x in batches] for _ in range(2))
+            times[name] += second
     return {name: 1e3 * statistics.median(ts) for name, ts in times.items()}
 
 
 def where(device):
+    "Hardware description: the number of CPU threads, or the name of the GPU."
     return f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name()

@@ -1,8 +1,8 @@
-"""What normalizing a batch costs, beside peers in one run, and how exact it is.
+"""Time and accuracy of normalizing a batch, compared with other libraries in the same run.
 
     uv run bench/transforms.py [--device cuda]
 
-Buffers rotate and contenders take turns. Each is given the batch in the layout that it expects.
+Buffers rotate and contenders take turns. Every contender gets the batch in the layout that it expects.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from fastai.torch_core import TensorImage, TensorImageBase
 from timing import median_ms, where
 
 from fastaudio_norm.all import PCEN, AudioSpectrogram, RelaxedFreqNormalize, SlidingNormalize, SpecNormalize
-from fastaudio_norm.transforms.adaptive import smoothing_coefficient
+from fastaudio_norm.layers import smoothing_coefficient
 
 
 def print_costs(title, contenders, baselines, args, reference=None):
-    "A row for each contender, with its cost as a multiple of those of `baselines`."
+    "Print a row for each contender: time, multiples of the times of `baselines`, and error."
     print(f"\n{title:46}{'ms':>8}" + "".join(f"{f'x {name}':>16}" for name in baselines) + f"{'error':>10}")
     for name, ms in (median := median_ms(contenders, args.rounds, args.device)).items():
         ratios = "".join(f"{ms / median[baseline]:16.2f}" for baseline in baselines.values())
@@ -29,7 +29,7 @@ def print_costs(title, contenders, baselines, args, reference=None):
 
 
 def largest(expected):
-    "Largest difference to `expected`, whatever the layout."
+    "Function that returns the largest difference to `expected`, in any layout."
 
     def error(name, found):
         found = torch.as_tensor(found).as_subclass(torch.Tensor).double().cpu().reshape(expected[name].shape)
@@ -49,7 +49,7 @@ def normalize(args):
             "(x - mean) / std": (lambda x, mean=mean, std=std: (x - mean) / std, buffers),
             "fastai Normalize": (Normalize(mean, std, axes), images),
             "fastaudio_norm SpecNormalize": (SpecNormalize(mean, std, axes), specs),
-            "  the same in float16": (SpecNormalize(mean, std, axes), halves),
+            "fastaudio_norm SpecNormalize, float16": (SpecNormalize(mean, std, axes), halves),
         }
         expected = ((buffers[0].double() - mean.double()) / std.double()).cpu()
         reference = largest(dict.fromkeys(contenders, expected))
@@ -64,7 +64,7 @@ def normalize(args):
         return (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
 
     contenders = {"x.clone()": (torch.clone, buffers), "(x - x.mean()) / x.std()": (by_hand, buffers), **own}
-    print_costs("Each clip its own", contenders, {"clone": "x.clone()"}, args)
+    print_costs("Statistics of each clip", contenders, {"clone": "x.clone()"}, args)
 
 
 def slide(args):
@@ -110,7 +110,7 @@ def pcen(args):
     }
     last = torch.from_numpy(librosa.pcen(buffers[0].double().cpu().numpy(), sr=22050, hop_length=512))
 
-    def error(name, found):  # when the first frames, with which each starts in its own way, are forgotten
+    def error(name, found):  # without the first frames, because libraries initialize the average differently
         found = torch.as_tensor(found).as_subclass(torch.Tensor).double().cpu()
         return (found / last - 1)[..., 400:].abs().max().item()
 

@@ -1,4 +1,4 @@
-"""What mkdocstrings cannot know of fastcore's ways: comments beside parameters, and methods added by `@patch`."""
+"""Teach mkdocstrings fastcore's conventions: comments beside parameters, and methods added by `@patch`."""
 
 import ast
 import io
@@ -9,11 +9,11 @@ import tokenize
 
 import griffe
 
-log = logging.getLogger("mkdocs.docments")  # warnings below "mkdocs" fail a strict build
+log = logging.getLogger("mkdocs.docments")  # a strict build fails on warnings of loggers below "mkdocs"
 
 
 def comments(obj):
-    "Comments beside the parameters of a function or the fields of a class, by name, and of what comes back."
+    "Comments beside the parameters of a function or the fields of a class, by name; `return` for the result."
     source = textwrap.dedent(obj.source)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     found = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
@@ -28,7 +28,7 @@ def comments(obj):
 
 
 def describe(docstring, function, notes):
-    "Append the parameters of a function, and what comes back, to a docstring."
+    "Append the parameters and the result of a function to a docstring."
     parameters = [
         griffe.DocstringParameter(p.name, annotation=p.annotation, value=p.default, description=notes.get(p.name, ""))
         for p in function.parameters
@@ -42,7 +42,7 @@ def describe(docstring, function, notes):
 
 
 def add_fields(cls):
-    "What `NamedTuple` does: `__init__` takes the fields."
+    "Add the `__init__` that `NamedTuple` generates from the fields."
     fields = [a for a in cls.attributes.values() if a.annotation]
     kind = griffe.ParameterKind.positional_or_keyword
     parameters = [griffe.Parameter(a.name, annotation=a.annotation, kind=kind, default=a.value) for a in fields]
@@ -50,22 +50,32 @@ def add_fields(cls):
 
 
 def move(function, pkg):
-    "From the module where `@patch` stands to the class that it adds to."
+    "Move a function decorated with `@patch` from its module to the class of its first parameter."
     how = str(function.decorators[0].value)
     if function.docstring:
         describe(function.docstring, function, comments(function))
     function.parent.members.pop(function.name, None)
     function.labels |= {"classmethod"} if "cls_method" in how else set()
-    cls = function.parameters[0].annotation.canonical_path
+    cls = pkg.modules_collection[function.parameters[0].annotation.canonical_path]
+    cls = cls.final_target if cls.is_alias else cls
     if "as_prop" in how:
         function = griffe.Attribute(function.name, annotation=function.returns, docstring=function.docstring)
         function.labels |= {"property"}
-    pkg.modules_collection[cls].set_member(function.name, function)
+    cls.set_member(function.name, function)
+
+
+def modules_below(pkg):
+    "All modules of a package and of the packages inside it."
+    for module in pkg.modules.values():
+        if not module.is_alias:
+            yield module
+            yield from modules_below(module)
 
 
 def check(obj):
+    "Warn about a public class or function without a docstring."
     if (obj.is_class or obj.is_function) and not obj.docstring:
-        log.warning(f"{obj.path} is public and has no docstring")
+        log.warning(f"the docstring of {obj.path} is missing")
 
 
 class Docments(griffe.Extension):
@@ -77,7 +87,7 @@ class Docments(griffe.Extension):
             self.patched.append(func)
 
     def on_package(self, *, pkg, **kwargs):
-        for module in pkg.modules.values():
+        for module in modules_below(pkg):
             classes = [cls for cls in module.classes.values() if not cls.is_alias]
             for owner in (module, *classes):
                 for function in owner.functions.values():
@@ -91,10 +101,11 @@ class Docments(griffe.Extension):
                     describe(cls.docstring, cls.members["__init__"], notes)
         for function in self.patched:
             move(function, pkg)
-        for path in {path.rpartition(".")[0] for path in pkg["all"].imports.values()}:
-            if path.startswith(pkg.path):
-                for name in pkg.modules_collection[path].exports:
-                    check(pkg.modules_collection[path][name])
-        for path in pkg["all"].imports.values():  # constants, whose value says it
-            if path.startswith(pkg.path) and not pkg.modules_collection[path].docstring:
-                pkg.modules_collection[path].docstring = griffe.Docstring("")
+        imported = [pkg.modules_collection[path] for path in pkg["all"].imports.values() if path.startswith(pkg.path)]
+        public = [obj.final_target if obj.is_alias else obj for obj in imported]
+        for path in sorted({obj.parent.path for obj in public}):
+            for name in pkg.modules_collection[path].exports:
+                check(pkg.modules_collection[path][name])
+        for obj in public:
+            if not obj.docstring:  # constants: mkdocstrings leaves out members without a docstring
+                obj.docstring = griffe.Docstring("")

@@ -1,6 +1,7 @@
-"""Pages of the site that are no files in docs/: notebooks, one page for each module, and texts of the root.
+"""Generate the site's pages from notebooks, modules and the Markdown files of the repository's root.
 
-Each keeps its path in the repository, so that a link means the same there and in the site, and MkDocs checks it.
+Every page keeps its path in the repository, so a link means the same in the repository and in the site, and MkDocs can
+check it. A link to a folder of notebooks, `nbs/stats/`, leads to its first page, or to `nbs/stats.ipynb`.
 """
 
 import ast
@@ -8,7 +9,10 @@ import base64
 import html
 import json
 import logging
+import posixpath
 import re
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,8 +20,8 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 PACKAGE = "fastaudio_norm"
-PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
-log = logging.getLogger("mkdocs.hooks")  # warnings below "mkdocs" fail a strict build
+IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
+log = logging.getLogger("mkdocs.hooks")  # a strict build fails on warnings of loggers below "mkdocs"
 
 
 class Notebook(File):
@@ -25,52 +29,126 @@ class Notebook(File):
         return True
 
 
-def public():
-    "Modules that users import from, with the names that `all.py` takes from each."
-    tree = ast.parse(Path(PACKAGE, "all.py").read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module.startswith(PACKAGE)]
-    return {node.module.split(".")[1]: [alias.name for alias in node.names] for node in imports}
+def parse(module):
+    "Syntax tree of a module or of a package's `__init__`."
+    path = Path(*module.split("."))
+    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
 
 
-def refer(text, names):
-    "Names in backticks become links to the reference, where they stand in no link yet."
-    return re.sub(r"(?<!\[)`(\w+)`(?!\])", lambda m: f"[{m[0]}][{names[m[1]]}]" if m[1] in names else m[0], text)
+def names_from(module):
+    "Names that a module imports from this package, each with the module that it is imported from."
+    package = module if Path(*module.split(".")).is_dir() else module.rpartition(".")[0]
+    names = {}
+    for node in ast.walk(parse(module)):
+        if isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            if source.split(".")[0] == PACKAGE:
+                names |= {alias.name: source for alias in node.names}
+    return names
 
 
-def output(data, name, heading, pictures):
-    "Markdown of one output; a picture is added to `pictures` under `name`, and told by the heading it stands under."
-    kind = next((kind for kind in ("text/html", *PICTURES, "text/markdown", "text/plain") if kind in data), None)
+def defining_module(name, module):
+    "The module that defines a name, where `module` may be a package that imports the name."
+    while Path(*module.split(".")).is_dir():
+        module = names_from(module)[name]
+    return module
+
+
+def public_names():
+    "Names that `all.py` takes from this package, each with the module that defines it."
+    return {name: defining_module(name, module) for name, module in names_from(f"{PACKAGE}.all").items()}
+
+
+def reading_order(notebooks):
+    "Sort notebooks by folder; within a folder, put each notebook after those that it imports from."
+    modules = {".".join([PACKAGE, *path.relative_to("nbs").with_suffix("").parts]): path for path in sorted(notebooks)}
+    sorter = TopologicalSorter(dict.fromkeys(modules, ()))
+    for module, path in modules.items():
+        if Path(*module.split(".")).with_suffix(".py").exists():
+            sources = sorted(set(names_from(module).values()) & modules.keys() - {module})
+            sorter.add(module, *(source for source in sources if modules[source].parent == path.parent))
+    return sorted((modules[module] for module in sorter.static_order()), key=lambda path: path.parent)
+
+
+def link_names(text, paths):
+    "Link names in backticks to the reference, unless they are part of a link already."
+    return re.sub(r"(?<!\[)`(\w+)`(?!\])", lambda m: f"[{m[0]}][{paths[m[1]]}]" if m[1] in paths else m[0], text)
+
+
+def link_folders(text, uri, pages):
+    "Replace links to folders by links to the first of `pages` in that folder."
+
+    def first_page(match):
+        folder = posixpath.normpath(posixpath.join(posixpath.dirname(uri), match[1]))
+        page = next((page for page in pages if page.startswith((f"{folder}/", f"{folder}.ipynb"))), None)
+        return f"]({posixpath.relpath(page, posixpath.dirname(uri))})" if page else match[0]
+
+    return re.sub(r"\]\((?!\w+:)([^()\s]+/)\)", first_page, text)
+
+
+def output(data, name, heading, images):
+    "Markdown of one output. An image is added to `images` under `name`; its alternative text is the last heading."
+    kind = next((kind for kind in ("text/html", *IMAGES, "text/markdown", "text/plain") if kind in data), None)
     content = "".join(data.get(kind, []))
-    if kind in PICTURES:
-        name = f"{name}.{PICTURES[kind]}"
-        pictures[name] = content if kind == "image/svg+xml" else base64.b64decode(content)
-        return f"[![{heading}: picture drawn by the code above]({name})]({name})"  # larger where it is tapped
-    if kind == "text/html":  # tables without pandas' style are given the theme's
+    if kind in IMAGES:
+        name = f"{name}.{IMAGES[kind]}"
+        images[name] = content if kind == "image/svg+xml" else base64.b64decode(content)
+        return f"[![{heading}: figure drawn by the code above]({name})]({name})"  # the link shows it at full size
+    if kind == "text/html":  # remove pandas' own style, so that the theme's applies
         content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.S)
         content = content.replace(' border="1" class="dataframe"', "")
         return f'<div class="output">\n{content}\n</div>'
     if kind == "text/plain":
-        plain = re.sub(r"\x1b\[[\d;]*m", "", content).strip("\n")  # colours of a terminal
+        plain = re.sub(r"\x1b\[[\d;]*m", "", content).strip("\n")  # without terminal colours
         return f'<pre class="output">{html.escape(plain)}</pre>' if plain else ""
     return content
 
 
-def notebook(path, names):
-    "Markdown of a notebook, and its pictures: bytes or text by path beside it."
-    parts, pictures, heading = [], {}, path.stem
+def notebook(path, paths):
+    "Markdown of a notebook, and its images: bytes or text, by path relative to the notebook."
+    parts, images, heading = [], {}, path.stem
     for number, cell in enumerate(json.loads(path.read_text())["cells"]):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(refer(source, names))
+            parts.append(link_names(source, paths))
             *_, heading = [heading, *re.findall(r"^#+ (.+)", source, re.M)]
         elif cell["cell_type"] == "code" and not re.search(r"^#\| *hide\b", source, re.M):
             code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip("\n")
-            exported = " data-search-exclude=''" if "#| export" in source else ""  # which the reference tells about
+            exported = " data-search-exclude=''" if "#| export" in source else ""  # the search finds the reference
             parts.append(f"````{{.python{exported}}}\n{code}\n````" if code else "")
             for i, out in enumerate(cell["outputs"]):
                 data = {"text/plain": out["text"]} if out["output_type"] == "stream" else out.get("data", {})
-                parts.append(output(data, f"{path.stem}/{number}-{i}", heading, pictures))
-    return "\n\n".join(parts), pictures
+                parts.append(output(data, f"{path.stem}/{number}-{i}", heading, images))
+    return "\n\n".join(parts), images
+
+
+def reference(names):
+    "Markdown of the reference: an overview and one page for each package, by path."
+    rows = [f"# Reference\n\n`from {PACKAGE}.all import *` imports these names.\n\n| Package | Names |\n| --- | --- |"]
+    pages = {}
+    for package in sorted({module.split(".")[1] for module in names.values()}):
+        modules = sorted({module for module in names.values() if module.split(".")[1] == package})
+        links = ", ".join(f"[`{n}`][{m}.{n}]" for n, m in sorted(names.items()) if m in modules)
+        about = ast.get_docstring(parse(f"{PACKAGE}.{package}")).splitlines()[0]
+        rows.append(f"| [{package}]({package}.md) | {about}<br>{links} |")
+        texts = [f"# {package}\n\n{about}"]
+        for module in modules:
+            title = f"## {module.removeprefix(f'{PACKAGE}.')}\n\n" if module.count(".") > 1 else ""
+            level = f"\n    options:\n      heading_level: {3 if title else 2}"
+            texts.append(f"{title}::: {module}{level}")
+        pages[f"reference/{package}.md"] = "\n\n".join(texts) + "\n"
+    return {"reference/index.md": "\n".join(rows)} | pages
+
+
+def expand(nav, pages):
+    "Replace each path in the navigation that is not a page by the pages whose paths it begins."
+    for section in nav:
+        for title, value in section.items() if isinstance(section, dict) else ():
+            if isinstance(value, list):
+                expand(value, pages)
+            elif value not in pages:
+                found = [page for page in pages if page.startswith(value)]
+                section[title] = found[0] if len(found) == 1 else found
 
 
 def on_files(files, config):
@@ -79,40 +157,31 @@ def on_files(files, config):
         file.dest_uri = file.dest_uri.removeprefix("nbs/")
         files.append(file)
 
-    modules = public()
-    names = {name: f"{PACKAGE}.{module}.{name}" for module in modules for name in modules[module]}
-    told = {name: path for name, path in names.items() if not name.isalpha() or not name.islower()}  # no plain words
+    names = public_names()
+    # Names such as `compare` are also ordinary words and commands: only the others are linked.
+    linked = {name: f"{module}.{name}" for name, module in names.items() if not name.isalpha() or not name.islower()}
+    notebooks = reading_order(path for path in Path("nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    uris = [path.as_posix() for path in notebooks]
+    for path, uri in zip(notebooks, uris):
+        text, images = notebook(path, linked)
+        add(uri, link_folders(text, uri, uris), Notebook)
+        for name, content in images.items():
+            add((path.parent / name).as_posix(), content)
     for path in sorted(Path("nbs").rglob("*.*")):
-        if path.suffix == ".ipynb" and ".ipynb_checkpoints" not in path.parts:
-            text, pictures = notebook(path, told)
-            add(path.as_posix(), text, Notebook)
-            for name, content in pictures.items():
-                add((path.parent / name).as_posix(), content)
-        elif path.suffix in (".png", ".svg", ".jpg"):  # that texts show
+        if path.suffix in (".png", ".svg", ".jpg"):
             add(path.as_posix(), path.read_bytes())
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
-        add(name, refer(Path(name).read_text(), told))
-    rows = [f"# Reference\n\n`from {PACKAGE}.all import *` brings these names.\n\n| Module | Names |\n| --- | --- |"]
-    for module in modules:
-        about = ast.get_docstring(ast.parse(Path(PACKAGE, f"{module}.py").read_text())).splitlines()[0]
-        links = ", ".join(f"[`{name}`][{names[name]}]" for name in modules[module])
-        rows.append(f"| [{module}]({module}.md) | {about}<br>{links} |")
-    add("reference/index.md", "\n".join(rows))
-    for module in modules:
-        add(f"reference/{module}.md", f"# {module}\n\n::: {PACKAGE}.{module}\n")
-
-    pages = [file.src_uri for file in files.documentation_pages()]
-    for section in config.nav:
-        for title, value in section.items():
-            if isinstance(value, str):
-                section[title] = [page for page in pages if page.startswith(value)]
+        add(name, link_folders(link_names(Path(name).read_text(), linked), name, uris))
+    for uri, text in reference(names).items():
+        add(uri, text)
+    expand(config.nav, [file.src_uri for file in files.documentation_pages()])
 
 
 def on_page_content(content, page, **kwargs):
     def mathml(match):
-        "A formula as browsers show it by themselves."
+        "Convert a formula to MathML, which browsers display without scripts."
         formula = html.unescape(match[2]).strip()
-        try:  # it is lenient: what it cannot read is left out, or left as it stands
+        try:  # the converter is lenient: it drops or copies what it cannot read
             result = convert(formula[2:-2], display="block" if match[1] == "div" else "inline")
             fractions = ElementTree.fromstring(result).iterfind(".//{*}mfrac")
             braces = re.sub(r"\\[{}]", "", formula)

@@ -1,4 +1,4 @@
-// Browsers start no Worker from file://. There, search runs in a hidden frame instead.
+// Browsers do not start a Worker from file://, so search runs in a hidden frame there.
 if (location.protocol === "file:")
   window.Worker = window.IFrameWorker = class extends EventTarget {
     constructor(url) {

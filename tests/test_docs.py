@@ -1,4 +1,4 @@
-"""What the documents tell people to type works as it stands there."""
+"""Code blocks and commands in the documentation work as written."""
 
 import json
 import re
@@ -9,11 +9,11 @@ import pytest
 import soundfile
 from support import ROOT, run
 
-from fastaudio_norm.data.synthetic import make_clips
+from fastaudio_norm.data import make_clips
 
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "nbs").rglob("*.md"), *(ROOT / "nbs").rglob("*.ipynb")]
 
-# Commands that no test here runs: they set up what tests run in, or are run by another test, or at a release by hand.
+# Commands that this file does not run: they prepare the environment, run in other tests, or belong to a release.
 ELSEWHERE = {
     "pip install uv",
     "uv run pytest",
@@ -21,7 +21,7 @@ ELSEWHERE = {
     "pip install --no-deps fastaudio==1.0.2",
     "uv run nbdev-export",  # test_project.py
     "uv run nbdev-clean",
-    "uv build",  # test_packaging.py, but for twine
+    "uv build",  # test_packaging.py builds both archives; twine is not tested
     "uvx twine check --strict dist/*",
     "tar tf dist/*.tar.gz",
     "unzip -l dist/*.whl",
@@ -29,14 +29,14 @@ ELSEWHERE = {
     "uv pip install CLONE/dist/*.whl",
     "uv pip install --no-deps fastaudio==1.0.2",
 }
-SHORTER = {  # so that a test is soon done; what is left out is how much, not how
+SHORTER = {  # replacements that make the tests fast: less training, same code
     "learn.fit_one_cycle(20)": "learn.fit_one_cycle(1)",
     "fastaudio-norm compare": "fastaudio-norm compare --epochs 1 --folds 1 --norms channel",
 }
 
 
 def blocks(document):
-    "The language and the text of each code block; of a notebook, in what is not code."
+    "Language and text of each fenced code block in a document; in a notebook, those of the Markdown cells."
     text = document.read_text(encoding="utf-8")
     if document.suffix == ".ipynb":
         text = "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
@@ -44,10 +44,10 @@ def blocks(document):
 
 
 def commands(text):
-    "Commands of a block for the shell, one by one, without the comments behind them."
+    "Commands of a shell block, one by one, without comments."
     for line in text.splitlines():
         for command in re.sub(r"\s+#.*", "", line.strip()).split(" && "):
-            yield re.sub(r"^(uv run |\.venv/bin/)(?=fastaudio-norm)", "", command)  # where the tests run, it is there
+            yield re.sub(r"^(uv run |\.venv/bin/)(?=fastaudio-norm)", "", command)  # it is on the tests' PATH
 
 
 def shorter(text):
@@ -57,12 +57,13 @@ def shorter(text):
 
 
 def run_as_typed(command, folder):
-    run("bash", "-c", shorter(command), cwd=folder, statuses=(0, 1) if "drift" in command else (0,))  # 1: an alarm
+    statuses = (0, 1) if "drift" in command else (0,)  # status 1 is an alarm
+    run("bash", "-c", shorter(command), cwd=folder, statuses=statuses)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    "What a reader has: clips in `my/folder`, and some that have arrived."
+    "Files that the documentation refers to: clips in `my/folder`, incoming audio, and two single files."
     clips = make_clips(tmp_path / "my" / "folder", per_fold=2, seconds=0.5)
     arrived = tmp_path / "what" / "arrived"
     arrived.mkdir(parents=True)
@@ -76,7 +77,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_readme_from_top_to_bottom(folder):
+def test_readme_runs_from_top_to_bottom(folder):
     names = {}
     for language, text in blocks(ROOT / "README.md"):
         if language == "python":
@@ -87,14 +88,14 @@ def test_the_readme_from_top_to_bottom(folder):
         for command in commands(text) if language == "sh" else ():
             if command not in ELSEWHERE:
                 run_as_typed(command, folder)
-        assert language in ("python", "sh"), f"a block of {language or 'no language'}"
+        assert language in ("python", "sh"), f"this code block is not tested:\n{text}"
 
 
 @pytest.mark.parametrize(
     "document", [d for d in DOCUMENTS if d.name != "README.md" and blocks(d)], ids=lambda d: d.name
 )
-def test_other_documents(document, folder):
-    "What they show is code of notebooks, which is run, and commands."
+def test_commands_of_other_documents_run(document, folder):
+    "Python code belongs into notebook cells, which test_project.py runs."
     for language, text in blocks(document):
         assert language == "sh", text
         for command in set(commands(text)) - ELSEWHERE:

@@ -1,4 +1,4 @@
-"""The published archive builds the wheel by itself, and the wheel has the package, its license and nothing else."""
+"""The source archive can build the wheel, and the wheel contains the package, its license and nothing else."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from support import ROOT, run
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    "Folder of what the source archive holds, and the wheel that is built there, for a made-up address."
+    "Folder with the unpacked source archive, and the wheel built in it, for an example address."
     folder = tmp_path_factory.mktemp("published")
     skipped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "fastaudio-norm-results")
     shutil.copytree(ROOT, copy := folder / "copy", ignore=skipped)
@@ -33,21 +33,21 @@ def files(folder, pattern="*.*"):
     return {path.as_posix() for path in paths if not path.parts[0].startswith((".", "__"))}
 
 
-def test_source_archive_holds_notebooks_and_tests(published):
+def test_source_archive_contains_notebooks_and_tests(published):
     source, _ = published
     for name in ("docs", "nbs", "tests"):
-        assert files(source / name) == files(ROOT / name), "MANIFEST.in says which kinds of files are published"
+        assert files(source / name) == files(ROOT / name), "MANIFEST.in lists the kinds of files that are published"
     assert not {"bench", "uv.lock", ".ci", ".gitignore"} & {path.name for path in source.iterdir()}
 
 
-def test_wheel_holds_the_package_and_its_license(published):
+def test_wheel_contains_the_package_and_its_license(published):
     names = set(published[1].namelist())
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastaudio_norm").rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == package
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_no_link_of_the_page_on_pypi_is_relative(published):
+def test_the_page_on_pypi_has_no_relative_links(published):
     _, wheel = published
     metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA"))).decode()
     readme = (ROOT / "README.md").read_text()

@@ -1,18 +1,33 @@
-"""The notebooks run, and the package is what they export."""
+"""Notebooks run and are clean, modules match their notebooks, and the site builds without warnings."""
 
-import re
+import multiprocessing
 import shutil
 
 import pytest
 from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
-from support import NOTEBOOKS, ROOT, run
+from support import NOTEBOOKS, ROOT, run, run_notebook
+
+SECONDS = 300  # time limit of a notebook
+each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT / "nbs")))
 
 
-def test_notebooks_run_from_top_to_bottom():
-    out = run("nbdev-test", "--n-workers", "2", "--timing")
-    seconds = dict(re.findall(r"(\S+\.ipynb): (\d+) secs", out))
-    assert sorted(seconds) == sorted(notebook.name for notebook in NOTEBOOKS)
+@pytest.fixture(scope="module")
+def processes():
+    "Start notebooks in processes forked from a server that has imported fastai, but has run nothing."
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nbdev.test", "fastai.vision.all", "fastaudio_norm.all"])
+    return context
+
+
+@each_notebook
+def test_notebook_runs_from_top_to_bottom(notebook, processes, tmp_path):
+    process = processes.Process(target=run_notebook, args=(notebook, tmp_path / "log"))
+    process.start()
+    process.join(SECONDS)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0, f"status {process.exitcode} within {SECONDS} s\n{(tmp_path / 'log').read_text()}"
 
 
 def test_package_is_what_the_notebooks_export(tmp_path):
@@ -34,8 +49,8 @@ def test_site_has_no_broken_link_and_no_name_without_a_docstring(tmp_path):
     assert "SpecNormalize" in (tmp_path / "site" / "reference" / "transforms.html").read_text()
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
-def test_notebooks_are_clean(notebook):
+@each_notebook
+def test_notebook_is_clean(notebook):
     nb = read_nb(notebook)
     before = str(nb2dict(nb))
     clean_nb(nb)

@@ -1,4 +1,4 @@
-"""What the README shows, from star imports to a prediction in another process."""
+"""The path that the README shows: star imports, training, and a prediction in another process."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ if __name__ == "__main__":
 """
 
 
-def test_star_imports_keep_fastais_own():
+def test_star_imports_do_not_replace_names_of_fastai():
     shared = set(public.__all__) & set(vars(fastai.vision.all))
     assert all(getattr(public, name) is getattr(fastai.vision.all, name) for name in shared), shared
     documented = {
@@ -67,7 +67,7 @@ def test_star_imports_keep_fastais_own():
     assert documented <= set(public.__all__)
 
 
-def test_from_data_block_to_another_process(df, made_up, tmp_path):
+def test_an_exported_learner_predicts_the_same_in_another_process(df, made_up, tmp_path):
     spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32, n_fft=1024, hop_length=512))
     norm = SpecNormalize(axes=(0, 1, 3))
     block = DataBlock(
@@ -98,7 +98,7 @@ def test_from_data_block_to_another_process(df, made_up, tmp_path):
     assert mean == norm.mean.tolist() and std == norm.std.tolist()
 
 
-def test_spawned_workers_load_the_same(made_up, tmp_path):
+def test_spawned_workers_load_the_same_batches(made_up, tmp_path):
     script = tmp_path / "load.py"
     script.write_text(SPAWN)
     run(sys.executable, str(script), str(made_up))

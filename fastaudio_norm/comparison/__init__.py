@@ -1,16 +1,7 @@
-"""Train with each normalization, and compare."""
+"""Comparison of normalizations: train with each, save every run, test differences, report."""
 
-from fastaudio_norm.comparison.report import (
-    FOLD_COLORS,
-    FOLD_MARKERS,
-    class_accuracies,
-    confusion,
-    format_table,
-    holm,
-    plot_comparison,
-    plot_confusion,
-    plot_curves,
-    summarize,
-)
-from fastaudio_norm.comparison.results import Results
 from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare
+from fastaudio_norm.comparison.results import Results
+from fastaudio_norm.comparison.significance import corrected_t_test, holm
+from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize
+from fastaudio_norm.comparison.plots import FOLD_COLORS, FOLD_MARKERS, plot_comparison, plot_confusion, plot_curves

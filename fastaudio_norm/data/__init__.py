@@ -1,4 +1,4 @@
-"""Tables, folds and loaders."""
+"""Tables of clips, cross-validation folds, data loaders and synthetic data."""
 
 from fastaudio_norm.data.folds import CrossValidationSplitter, check_folds
 from fastaudio_norm.data.loaders import get_dls

@@ -1,4 +1,9 @@
-"""Each normalization as a plain `nn.Module`."""
+"""Every normalization as a plain `nn.Module`, and the formulas."""
 
-from fastaudio_norm.layers.modules import AudioNorm, Layer, PCENNorm, ShortTimeNorm, SlidingNorm, SpecNorm
-from fastaudio_norm.transforms.adaptive import PCENLayer, RelaxedFreqNorm
+from fastaudio_norm.layers.base import Layer, check_real, nonzero_scale
+from fastaudio_norm.layers.pcen import PCENLayer, pcen, smoothing_coefficient
+from fastaudio_norm.layers.relaxed import RelaxedFreqNorm
+from fastaudio_norm.layers.short_time import ShortTimeNorm, short_time_normalize
+from fastaudio_norm.layers.sliding import SlidingNorm, sliding_normalize
+from fastaudio_norm.layers.standardize import ESTIMATES, SpecNorm, dataset_statistics, standardize
+from fastaudio_norm.layers.waveform import AudioNorm, check_waveform, target_level

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['SoundClassifier']
 
-# %% ../../nbs/serve/classifier.ipynb #0b3a7f53
+# %% ../../nbs/serve/classifier.ipynb #89f1cd0c
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..layers import AudioNorm, PCENLayer, PCENNorm, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
+from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
 from .front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Spectrum
 from .resample import ResampleLayer
 from ..stats import StatsRecorder, settings_difference
@@ -53,7 +54,7 @@ class SoundClassifier(nn.Module):
     def extra_repr(self) -> str:
         return f"{len(self.classes)} classes, {self.sample_rate} Hz"
 
-# %% ../../nbs/serve/classifier.ipynb #1a438b34
+# %% ../../nbs/serve/classifier.ipynb #3ffbf87e
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _LAYERS = {
     layer.__name__: layer
@@ -62,7 +63,7 @@ _LAYERS = {
         SlidingNorm, SpecNorm, Spectrum,
     )
 }  # fmt: skip
-_LAYERS["PCENNorm"] = PCENNorm  # PCEN with fixed parameters
+_LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed parameters in older files
 
 
 def _description(classifier):

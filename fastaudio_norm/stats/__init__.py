@@ -1,6 +1,8 @@
 """Running statistics that merge exactly."""
 
-from fastaudio_norm.stats.clip_features import ClipFeatures, N_BANDS, RunningCovariance
+from fastaudio_norm.stats.clip_features import N_BANDS, ClipFeatures
+from fastaudio_norm.stats.covariance import RunningCovariance
+from fastaudio_norm.stats.distributed import all_gather
 from fastaudio_norm.stats.frequencies import (
     MAX_BINS,
     bin_frequencies,
@@ -9,16 +11,10 @@ from fastaudio_norm.stats.frequencies import (
     select_bins,
 )
 from fastaudio_norm.stats.histogram import CELLS, Histogram
-from fastaudio_norm.stats.moments import (
-    Moments,
-    REASSOCIATE,
-    as_rows,
-    compile_kernel,
-    count_cells,
-    map_in_threads,
-    moments_per_row,
-    row_moments,
-)
-from fastaudio_norm.stats.recorder import StatsRecorder, common_recorder, format_span, settings_difference
+from fastaudio_norm.stats.kernels import REASSOCIATE, compile_kernel, count_cells, map_in_threads
+from fastaudio_norm.stats.moments import Moments, as_rows, moments_per_row, row_moments
+from fastaudio_norm.stats.recorder import StatsRecorder, format_span, settings_difference
+from fastaudio_norm.stats.reduction import common_recorder
 from fastaudio_norm.stats.sampling import SamplingErrors
-import fastaudio_norm.stats.serialize
+
+from fastaudio_norm.stats import quantiles, reduction, serialize  # they add methods to StatsRecorder

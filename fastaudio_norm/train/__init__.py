@@ -1,6 +1,6 @@
-"""Networks, learners, recipes and the statistics callback."""
+"""Networks, training recipes, learners, and a callback that records statistics."""
 
-from fastaudio_norm.train.callback import StatsCallback
-from fastaudio_norm.train.learner import EpochBatchNorm, spec_learner, train_loops, train_run
 from fastaudio_norm.train.models import WindowAverage, find_arch, first_conv, make_xresnet_grayscale
 from fastaudio_norm.train.recipe import RECIPES, Recipe, make_tfms, without
+from fastaudio_norm.train.learner import EpochBatchNorm, spec_learner, train_loops, train_run
+from fastaudio_norm.train.callback import StatsCallback

@@ -1,30 +1,11 @@
-"""Each normalization as a fastai transform."""
+"""Every normalization as a fastai transform."""
 
-from fastaudio_norm.transforms.adaptive import (
-    PCEN,
-    PCENLayer,
-    RelaxedFreqNorm,
-    RelaxedFreqNormalize,
-    pcen,
-    scaled_pcen,
-    smoothing_coefficient,
-)
+from fastaudio_norm.transforms.base import Normalizer, SpecNormalizer, spectrograms_in
+from fastaudio_norm.transforms.gallery import show_normalizations
+from fastaudio_norm.transforms.pcen import PCEN
 from fastaudio_norm.transforms.pretrained import PretrainedStats, ast_stats, beats_stats, passt_stats, whisper_stats
-from fastaudio_norm.transforms.registry import Norm, SPEC_NORMS, WAVE_NORMS, make_norm, normalized, show_normalizations
-from fastaudio_norm.transforms.sliding import (
-    ShortTimeNormalize,
-    SlidingNormalize,
-    short_time_normalize,
-    sliding_normalize,
-)
-from fastaudio_norm.transforms.spectrogram import (
-    AudioNormalize,
-    Normalizer,
-    SpecNormalize,
-    SpecNormalizer,
-    check_real,
-    check_waveform,
-    nonzero_scale,
-    offset_and_scale,
-    spectrograms_in,
-)
+from fastaudio_norm.transforms.registry import SPEC_NORMS, WAVE_NORMS, Norm, make_norm, normalized
+from fastaudio_norm.transforms.relaxed import RelaxedFreqNormalize
+from fastaudio_norm.transforms.sliding import SlidingNormalize
+from fastaudio_norm.transforms.spectrogram import SpecNormalize
+from fastaudio_norm.transforms.waveform import AudioNormalize, ShortTimeNormalize

@@ -1,4 +1,4 @@
-"""The cache of clips."""
+"""The cache of clips: contents, reuse, eviction, damage."""
 
 import multiprocessing
 import os
@@ -12,19 +12,17 @@ import soundfile
 import torch
 from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from fastaudio_norm.audio import cache as clips_module
+from fastaudio_norm.audio import cache as cache_module
 from fastaudio_norm.audio.cache import CachedClips, cached_clips
-from fastaudio_norm.data.loaders import get_dls
+from fastaudio_norm.data import get_dls
 
 SR = 16000
 
 
 @pytest.fixture
 def folder(tmp_path):
-    "Three clips: 0.5 s of stereo, 1 s, and 1.9 s at another rate."
+    "Folder of three clips: 0.5 s in stereo, 1 s, and 1.9 s at another sample rate."
     (tmp_path / "audio").mkdir()
     rng = np.random.default_rng(0)
     for name, samples, sr in [
@@ -41,7 +39,7 @@ def table():
     return pd.DataFrame({"filename": ["a.wav", "b.wav", "c.wav"], "fold": [1, 2, 2], "category": list("xyx")})
 
 
-def test_clips_are_those_of_the_files_in_one_length(folder, table):
+def test_cached_clips_equal_the_files_cut_or_padded_to_one_length(folder, table):
     clips = cached_clips(table, folder)
     assert list(clips) == table.filename.tolist() and len(clips) == 3
     prepare = PreprocessAudio(sample_rate=SR)
@@ -55,10 +53,10 @@ def test_clips_are_those_of_the_files_in_one_length(folder, table):
     assert clips["b.wav"].any()
 
 
-def test_it_is_made_once_and_again_when_something_changed(folder, table, monkeypatch):
+def test_cache_is_reused_until_a_clip_or_setting_changes(folder, table, monkeypatch):
     made, cache = [], folder / "cache"
-    fill = clips_module._fill
-    monkeypatch.setattr(clips_module, "_fill", lambda *args: made.append(args) or fill(*args))
+    write = cache_module._write_samples
+    monkeypatch.setattr(cache_module, "_write_samples", lambda *args: made.append(args) or write(*args))
     first = cached_clips(table, folder, folder=cache)
     os.utime(folder / "audio" / "a.wav")
     assert cached_clips(table, folder, folder=cache).path == first.path and len(made) == 1
@@ -72,7 +70,7 @@ def test_it_is_made_once_and_again_when_something_changed(folder, table, monkeyp
     assert len(made) == 5
 
 
-def test_the_longest_unused_go_when_there_is_no_room(folder, table):
+def test_least_recently_used_caches_are_removed_to_make_room(folder, table):
     cache = folder / "cache"
     paths = []
     for i, seconds in enumerate((0.5, 0.6, 0.7)):
@@ -82,12 +80,12 @@ def test_the_longest_unused_go_when_there_is_no_room(folder, table):
     room = sum(path.stat().st_size for path in paths) + 100
     new = cached_clips(table, folder, seconds=0.4, folder=cache, max_bytes=room).path
     assert [path.exists() for path in (*paths, new)] == [True, False, True, True]
-    with pytest.raises(ValueError, match="3 clips of 0.5 s.*shorten them"):
+    with pytest.raises(ValueError, match="3 clips of 0.5 s.*shorten clips"):
         cached_clips(table, folder, seconds=0.5, folder=cache, max_bytes=10)
 
 
 @pytest.mark.parametrize("content", [b"no sound", b""])
-def test_a_bad_file_is_named_and_nothing_is_left(content, folder, table):
+def test_unusable_file_is_named_and_no_cache_is_left(content, folder, table):
     (folder / "audio" / "b.wav").write_bytes(content)
     for seconds in (None, 1):
         with pytest.raises(ValueError, match="b.wav"):
@@ -95,53 +93,64 @@ def test_a_bad_file_is_named_and_nothing_is_left(content, folder, table):
     samples = np.ones(100, np.float32)
     samples[5] = np.nan
     soundfile.write(folder / "audio" / "b.wav", samples, SR, subtype="FLOAT")
-    with pytest.raises(ValueError, match="b.wav: it has NaN"):
+    with pytest.raises(ValueError, match="b.wav: NaN or infinite sample at 0.00 s"):
         cached_clips(table, folder, folder=folder / "cache")
     assert not list((folder / "cache").glob("*clips-*"))
 
 
-def test_what_a_killed_process_left_is_taken_away(folder, table):
+def test_partial_files_of_killed_processes_are_removed(folder, table):
     cache = folder / "cache"
     cache.mkdir()
-    (cache / ".clips-1.safetensors.123.part").write_bytes(b"half")
+    (cache / ".clips-1.npy.123.part").write_bytes(b"half")
     path = cached_clips(table, folder, folder=cache).path
-    assert sorted(file.name for file in cache.iterdir() if file.suffix != ".lock") == [path.name]
+    assert sorted(file.name for file in cache.iterdir()) == [path.with_suffix(".json").name, path.name, "clips.lock"]
 
 
-def test_it_is_a_safetensors_file_and_forged_ones_are_refused(folder, table):
-    path = cached_clips(table, folder).path
-    with safe_open(path, "np") as file:
-        assert file.get_tensor("samples").shape == (3, SR) and file.get_tensor("scale").dtype == np.float32
-    whole, forged = path.read_bytes(), folder / "forged"
-    about = '{"names": ["a", "b"], "sample_rate": 16000}'
-    forgeries = [
+def test_damaged_caches_are_refused(folder, table):
+    path = cached_clips(table, folder, folder=folder / "cache").path
+    samples = np.load(path)
+    assert samples.shape == (3, SR) and samples.dtype == np.int16
+    whole = path.read_bytes()
+    for content in (
         whole[:-10],
         whole[:20],
         b"",
         whole + b"more",
         b"\xff" * 8 + whole[8:],
         pickle.dumps({"samples": 1}),
-    ]
-    for content in forgeries:
-        forged.write_bytes(content)
-        with pytest.raises(ValueError, match="no cache of clips"):
-            CachedClips(forged)
-    for tensors, text in [
-        ({"samples": np.zeros((3, 5), np.int16), "scale": np.ones(3, np.float32)}, about),
-        ({"samples": np.zeros((2, 5), np.int16), "scale": np.ones(3, np.float32)}, about),
-        ({"samples": np.zeros((2, 5), np.int16)}, about),
-        ({"samples": np.zeros((2, 5), np.int16), "scale": np.ones(2, np.float32)}, "[]"),
-    ]:
-        save_file(tensors, forged, {"about": text})
-        with pytest.raises(ValueError, match="no cache of clips"):
-            CachedClips(forged)
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a cache of clips"):
+            CachedClips(path)
+    for other in (samples[:2], samples[:, :5], samples[0], samples.astype(np.int32), np.array([{}])):
+        np.save(path, other, allow_pickle=True)
+        with pytest.raises(ValueError, match="not a cache of clips"):
+            CachedClips(path)
+    path.write_bytes(whole)
+    assert len(CachedClips(path)) == 3
+    index = path.with_suffix(".json")
+    text = index.read_text()
+    for content in (text[:-10], "", "[]", text.replace("a.wav", "d.wav")):
+        index.write_text(content)
+        with pytest.raises(ValueError, match=index.name):
+            CachedClips(path)
+
+
+def test_unusable_samples_are_skipped_without_reading_all_files_again(folder, table):
+    soundfile.write(folder / "audio" / "b.wav", np.full(100, np.nan), SR, subtype="FLOAT")
+    for _ in range(2):  # made, and read again
+        clips = cached_clips(table, folder, folder=folder / "cache", on_error="skip")
+        assert list(clips) == ["a.wav", "c.wav"] and all(clip.any() for clip in clips.values())
+        assert clips.skipped == {"b.wav": "NaN or infinite sample at 0.00 s"}
+    with pytest.raises(ValueError, match="1 of 3 files are unusable:\n  b.wav: NaN"):
+        cached_clips(table, folder, folder=folder / "cache")
 
 
 def _make(folder, table, cache, paths):
     paths.put(cached_clips(table, folder, folder=cache).path)
 
 
-def test_two_processes_make_it_once(folder, table):
+def test_two_processes_make_one_cache(folder, table):
     context = multiprocessing.get_context("fork")
     paths = context.Queue()
     processes = [context.Process(target=_make, args=(folder, table, folder / "cache", paths)) for _ in range(2)]
@@ -154,7 +163,7 @@ def test_two_processes_make_it_once(folder, table):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_in_loaders(made_up, df, num_workers):
+def test_loaders_read_clips_from_the_cache(made_up, df, num_workers):
     clips = cached_clips(df, made_up)
 
     def silence(x: AudioTensor):

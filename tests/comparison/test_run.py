@@ -1,4 +1,4 @@
-"""The comparison, resumed and killed, and the command line over it."""
+"""The comparison: reproducible, resumable, without a leak from validation."""
 
 import shutil
 import subprocess
@@ -6,29 +6,25 @@ import sys
 import time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
-from fastaudio_norm.audio.cache import cached_clips
-from fastaudio_norm.audio.spectrograms import SPECS
-from fastaudio_norm.cli.main import main
-from fastaudio_norm.comparison.run import compare
-from fastaudio_norm.data.sources import read_esc50
-from fastaudio_norm.train.learner import train_run
-from fastaudio_norm.train.recipe import RECIPES, Recipe, without
-from fastaudio_norm.transforms.registry import make_norm
+from fastaudio_norm.audio import SPECS, cached_clips
+from fastaudio_norm.comparison.run import compare, run_settings
+from fastaudio_norm.data import read_esc50
+from fastaudio_norm.train import RECIPES, Recipe, train_run
+from fastaudio_norm.transforms import make_norm
 
 
 @pytest.mark.parametrize("name", ["", "wav", "none+wave", "wave+wave", "global+channel", "wave+"])
-def test_unknown_norms_are_refused(name):
+def test_unknown_normalizations_are_refused(name):
     with pytest.raises(ValueError, match="Unknown normalization"):
         make_norm(name)
 
 
-def test_norms_are_what_they_are_called():
+def test_names_of_normalizations_mean_what_they_say():
     axes = {"global": (0, 2, 3), "channel": (0, 1, 3), "local": (2, 3), "local-channel": (3,)}
     for name, expected in axes.items():
         for method in ("zscore", "minmax", "robust"):
@@ -39,19 +35,19 @@ def test_norms_are_what_they_are_called():
     assert make_norm("global")[1][1] is not make_norm("global")[1][1]
 
 
-def test_the_walkthroughs_spectrogram(esc10):
+def test_the_linear_spectrogram_has_the_walkthroughs_shape(esc10):
     df = pd.DataFrame({"filename": ["1-100032-A-0.ogg"]})
     [clip] = cached_clips(df, esc10, seconds=5).values()
     assert SPECS["linear"]()(clip).shape == (1, 201, 401)
 
 
 SHORT = Recipe(epochs=1)
-SETTING = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "recipe": SHORT, "bs": 16}
+OPTIONS = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "recipe": SHORT, "bs": 16}
 
 
-def test_same_seed_same_results(made_up):
-    first = compare(made_up, **SETTING)
-    pd.testing.assert_frame_equal(first, compare(made_up, **SETTING))
+def test_the_same_seed_gives_the_same_results(made_up):
+    first = compare(made_up, **OPTIONS)
+    pd.testing.assert_frame_equal(first, compare(made_up, **OPTIONS))
     other = compare(made_up, ["none"], [2], recipe=SHORT, bs=16, seed=1)
     assert other.valid_loss[0] != first.valid_loss[0]
     assert list(zip(first.norm, first.fold)) == [("none", 2), ("wave+global", 2), ("none", 3), ("wave+global", 3)]
@@ -62,9 +58,9 @@ def test_same_seed_same_results(made_up):
 
 
 def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
-    setting = {"norms": ["none", "global"], "folds": [2], "recipe": SHORT, "bs": 16}
-    whole = compare(made_up, **setting)
-    part = compare(made_up, **{**setting, "norms": ["global"]}, out=tmp_path)
+    options = {"norms": ["none", "global"], "folds": [2], "recipe": SHORT, "bs": 16}
+    complete = compare(made_up, **options)
+    part = compare(made_up, **{**options, "norms": ["global"]}, out=tmp_path)
     trained = []
 
     def counted(*args, **kwargs):
@@ -72,28 +68,45 @@ def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
         return train_run(*args, **kwargs)
 
     monkeypatch.setattr("fastaudio_norm.comparison.run.train_run", counted)
-    both = compare(made_up, **setting, out=tmp_path)
+    both = compare(made_up, **options, out=tmp_path)
     assert len(trained) == 1 and both.attrs["file"] == part.attrs["file"]
-    pd.testing.assert_frame_equal(both, whole)
-    compare(made_up, **setting, out=tmp_path)
+    pd.testing.assert_frame_equal(both, complete)
+    compare(made_up, **options, out=tmp_path)
     assert len(trained) == 1
     others = [{"bs": 8}, {"seed": 1}, {"arch": "resnet18"}, {"deterministic": True}, {"seconds": 0.25}]
     others += [{"recipe": SHORT._replace(**{name: value})} for name, value in RECIPES["strong"]._asdict().items()]
     others = [other for other in others if other != {"recipe": SHORT}]
-    monkeypatch.setattr("fastaudio_norm.comparison.run._train_all", lambda results, *args: None)
-    files = {compare(made_up, **{**setting, **other}, out=tmp_path).attrs["file"] for other in others}
+
+    def pretend_to_train(results, runs, *args):
+        results.rows.extend({"fold": fold, "norm": norm, "run": run} for fold, norm, run in runs)
+
+    monkeypatch.setattr("fastaudio_norm.comparison.run.train_missing", pretend_to_train)
+    files = {compare(made_up, **{**options, **other}, out=tmp_path).attrs["file"] for other in others}
     assert len(files | {both.attrs["file"]}) == 1 + len(others)
 
 
-def test_a_killed_comparison_goes_on_where_it_was(made_up, tmp_path):
-    "What is kept in the end is what an undisturbed run keeps."
+def test_the_settings_that_name_a_results_file_do_not_change(df, made_up):
+    "With another name or default, the runs in files saved earlier would not be found."
+    options = {"arch": "xresnet18", "bs": 64, "seed": 0, "deterministic": False}
+    settings = run_settings(df, cached_clips(df, made_up), Recipe(), **options)
+    names = {"clips", "skipped", "classes", "table", "recipe", "device", "versions"}
+    assert set(settings) == names | set(options)
+    assert settings["recipe"] == {
+        "spec": "mel", "speeds": (), "crop": 0.0, "masks": False, "deltas": False, "mixup": 0.0, "epochs": 20,
+        "lr": 0.003, "wd": 0.01,
+    }  # fmt: skip
+    assert list(settings["versions"]) == ["fastaudio-norm", "fastai", "torch", "torchaudio"]
+
+
+def test_a_killed_comparison_resumes(made_up, tmp_path):
+    "At the end, its file equals the file of an uninterrupted comparison."
     command = [
         sys.executable, "-c", "from fastaudio_norm.cli.main import main; main()", "compare", "--path", str(made_up),
         *"--norms none global --folds 1 --runs 2 --epochs 1 --bs 16 --out".split(),
     ]  # fmt: skip
-    setting = {"norms": ["none", "global"], "folds": [1], "runs": 2, "recipe": SHORT, "bs": 16}
-    undisturbed = compare(made_up, **setting, out=tmp_path / "undisturbed")
-    results = tmp_path / "killed" / Path(undisturbed.attrs["file"]).name
+    options = {"norms": ["none", "global"], "folds": [1], "runs": 2, "recipe": SHORT, "bs": 16}
+    uninterrupted = compare(made_up, **options, out=tmp_path / "uninterrupted")
+    results = tmp_path / "killed" / Path(uninterrupted.attrs["file"]).name
 
     def lines():
         return results.read_bytes().count(b"\n") if results.exists() else 0
@@ -105,14 +118,14 @@ def test_a_killed_comparison_goes_on_where_it_was(made_up, tmp_path):
     process.wait()
     assert 3 <= lines() < 5
     with open(results, "ab") as file:
-        file.write(b'{"norm": "none", "fo')  # as if killed in the middle of a line
-    finished = compare(made_up, **setting, out=tmp_path / "killed")
-    pd.testing.assert_frame_equal(finished, undisturbed)
-    assert results.read_bytes() == Path(undisturbed.attrs["file"]).read_bytes()
+        file.write(b'{"norm": "none", "fo')  # as if killed while writing a line
+    finished = compare(made_up, **options, out=tmp_path / "killed")
+    pd.testing.assert_frame_equal(finished, uninterrupted)
+    assert results.read_bytes() == Path(uninterrupted.attrs["file"]).read_bytes()
 
 
-def test_statistics_come_from_the_folds_training_split_only(made_up, tmp_path):
-    "Every clip that validates is replaced, by noise; the losses in training stay the same."
+def test_statistics_come_from_the_training_split_only(made_up, tmp_path):
+    "Noise in place of every validation clip does not change the training losses."
     changed = Path(shutil.copytree(made_up, tmp_path / "changed"))
     df = read_esc50(made_up)
     for name in df.filename[df.fold == 2]:
@@ -126,84 +139,16 @@ def test_statistics_come_from_the_folds_training_split_only(made_up, tmp_path):
         assert [epoch[0] for epoch in again.curve[0]] != losses[0]
 
 
-def test_wrong_settings_are_found_before_any_work(made_up, monkeypatch):
+def test_wrong_options_are_reported_before_any_work(made_up, monkeypatch):
     monkeypatch.setattr("fastaudio_norm.comparison.run.cached_clips", lambda *args: pytest.fail("read the clips"))
     unknown = {"folds": [6], "recipe": Recipe(spec="cqt"), "norms": ["loud"], "arch": "lenet"}
-    for (name, value), message in zip(unknown.items(), ["No fold 6", "'cqt'", "'loud'", "No network 'lenet'"]):
+    for (name, value), message in zip(unknown.items(), ["No fold 6", "'cqt'", "'loud'", "Unknown network 'lenet'"]):
         with pytest.raises(ValueError, match=message):
             compare(made_up, **{name: value})
 
 
-# ---- the command line
-
-
-def test_norms_command_lists_what_compare_takes(capsys):
-    main(["norms"])
-    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert len(lines) == 21 and all(len(line) == 2 for line in lines)
-    for name, _ in lines:
-        make_norm(name)
-
-
-def test_compare_command(made_up, tmp_path, capsys):
-    arguments = "--norms none channel --folds 4 --runs 1 --epochs 1 --bs 16 --seed 3 --spec linear"
-    main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split()])
-    rows = pd.read_csv(tmp_path / "results.csv")
-    assert rows.norm.tolist() == ["none", "channel"] and set(rows.fold) == {4} and set(rows.seed) == {3}
-    printed = capsys.readouterr()
-    assert "vs none" in printed.out and "results.csv" in printed.out and "linear spectrogram" in printed.out
-    assert "accuracy" in printed.err  # each run as it ends
-    main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split(), "--classes"])
-    printed = capsys.readouterr()
-    assert "2 of 2 runs are in" in printed.err and "whistle" in printed.out
-    for name in ("comparison", "curves", "confusion-none", "confusion-channel"):
-        assert plt.imread(tmp_path / f"{name}.png").std() > 0 and f"{name}.png" in printed.out
-
-
-@pytest.mark.parametrize(
-    "arguments, given",
-    [
-        ("", {"folds": [1, 2, 3], "runs": 1, "bs": 32, "recipe": Recipe(epochs=6)}),
-        ("--path x", {"folds": None, "runs": 1, "bs": 64, "recipe": Recipe()}),
-        ("--path x --walkthrough", {"folds": [1], "runs": 5, "bs": 64, "recipe": Recipe(spec="linear")}),
-        ("--esc50 --walkthrough --runs 2", {"folds": [1], "runs": 2, "bs": 64, "recipe": Recipe(spec="linear")}),
-        ("--path x --recipe strong --epochs 5", {"bs": 64, "recipe": RECIPES["strong"]._replace(epochs=5)}),
-        (
-            "--path x --recipe strong --without mixup crop --deltas --arch resnet18 --deterministic --cache y",
-            {
-                "recipe": without(RECIPES["strong"], ["mixup", "crop"])._replace(deltas=True),
-                "arch": "resnet18",
-                "deterministic": True,
-                "cache": "y",
-            },
-        ),
-    ],
-)
-def test_defaults_fit_the_data(arguments, given, tmp_path, monkeypatch, results):
-    calls = []
-    monkeypatch.setattr("fastaudio_norm.cli.main.make_clips", lambda path, **kwargs: path)
-    monkeypatch.setattr("fastaudio_norm.cli.main.download_esc50", lambda: tmp_path)
-    monkeypatch.setattr("fastaudio_norm.cli.main.compare", lambda path, norms, **kwargs: calls.append(kwargs) or results)
-    main(["compare", "--out", str(tmp_path), *arguments.split()])
-    assert given.items() <= calls[0].items()
-    plt.close("all")
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--path", "no/such/folder"], "ESC-50's layout"),
-        (["--norms", "loud"], "Unknown normalization 'loud'"),
-        (["--epochs", "0"], "1 or more"),
-        (["--without", "mixup"], "no 'mixup' to leave out"),
-        (["--recipe", "strong", "--without", "mixups"], "no 'mixups' to leave out; it has spec"),
-        (["--path", "x", "--esc50"], "not allowed with"),
-    ],
-)
-def test_mistakes_end_in_one_line_and_status_2(arguments, message, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("fastaudio_norm.cli.main.make_clips", lambda path, **kwargs: pytest.fail("made clips"))
-    with pytest.raises(SystemExit) as stopped:
-        main(["compare", "--out", str(tmp_path / "out"), *arguments])
-    assert stopped.value.code == 2
-    assert message in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("norm", ["pcen", "channel"])
+def test_the_strong_recipe_is_reproducible(norm, made_up):
+    recipe = RECIPES["strong"]._replace(epochs=1, crop=0.25, deltas=norm == "channel")
+    first, again = (compare(made_up, [norm], folds=[1], recipe=recipe, bs=16) for _ in range(2))
+    assert first.curve[0] == again.curve[0] and first.predicted[0] == again.predicted[0]

@@ -1,4 +1,4 @@
-"""StatsCallback inside a Learner."""
+"""`StatsCallback` records the spectrograms of training."""
 
 import json
 import subprocess
@@ -12,12 +12,12 @@ from fastai.callback.schedule import lr_find  # noqa: F401  patched into Learner
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
 
-from fastaudio_norm.audio.cache import cached_clips
-from fastaudio_norm.data.loaders import get_dls
-from fastaudio_norm.stats.recorder import StatsRecorder
+from fastaudio_norm.audio import cached_clips
+from fastaudio_norm.data import get_dls
+from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.train.callback import StatsCallback
 from fastaudio_norm.train.learner import spec_learner
-from fastaudio_norm.transforms.spectrogram import SpecNormalize
+from fastaudio_norm.transforms import SpecNormalize
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ def quiet_fit(learn, epochs=1, **kwargs):
         learn.fit(epochs, **kwargs)
 
 
-def of_training(dls):
+def record_training_split(dls):
     recorder = StatsRecorder()
     for x, _ in dls.train:
         recorder.update(x)
     return recorder
 
 
-def test_counts_the_first_epoch_of_training_once(dls):
+def test_only_the_first_training_epoch_is_recorded(dls):
     loaders, cb = dls(), StatsCallback()
-    expected = of_training(loaders)
+    expected = record_training_split(loaders)
     learn = spec_learner(loaders, cbs=[cb, MixUp()])
     with learn.no_bar(), learn.no_logging():
         learn.lr_find(num_it=6, show_plot=False)
@@ -54,53 +54,57 @@ def test_counts_the_first_epoch_of_training_once(dls):
     quiet_fit(learn)
     assert cb.recorders[0].nobservations == expected.nobservations
     assert cb.recorders[1].nobservations == expected.nobservations // 32
-    assert torch.allclose(cb.recorders[0].mean, expected.mean, rtol=1e-9)  # before MixUp has mixed
+    assert torch.allclose(cb.recorders[0].mean, expected.mean, rtol=1e-9)  # recorded before MixUp
     assert torch.allclose(cb.recorders[0].std, expected.std, rtol=1e-9)
     for norm, recorder in zip(cb.normalizers(), cb.recorders):
         assert norm.axes == recorder.red_dims and torch.equal(norm.mean, recorder.mean.cpu())
 
 
 @pytest.mark.parametrize("interruption", [CancelFitException, CancelTrainException])
-def test_an_interrupted_epoch_is_gathered_anew(dls, interruption):
+def test_an_interrupted_epoch_is_recorded_again(dls, interruption):
     class StopAfterOne(Callback):
         run_valid = False
 
         def after_batch(self):
             raise interruption()
 
-    loaders, mine = dls(), StatsRecorder((0, 2, 3))
-    cb = StatsCallback([mine])
+    loaders, recorder = dls(), StatsRecorder((0, 2, 3))
+    cb = StatsCallback([recorder])
     learn = spec_learner(loaders, cbs=cb)
     quiet_fit(learn, cbs=StopAfterOne())
-    assert mine.nobservations == 0
+    assert recorder.nobservations == 0
     quiet_fit(learn)
-    assert mine.nobservations == of_training(loaders).nobservations
+    assert recorder.nobservations == record_training_split(loaders).nobservations
 
 
-def test_several_epochs(dls):
+def test_several_epochs_are_recorded(dls):
     loaders = dls()
     cb = StatsCallback(epochs=2)
     quiet_fit(spec_learner(loaders, cbs=cb), 3)
-    assert cb.recorders[0].nobservations == 2 * of_training(loaders).nobservations
+    assert cb.recorders[0].nobservations == 2 * record_training_split(loaders).nobservations
 
 
-def test_offers_nothing_for_what_was_normalized_already(dls):
+def test_statistics_of_normalized_spectrograms_are_refused(dls):
     cb = StatsCallback()
     quiet_fit(spec_learner(dls(SpecNormalize()), cbs=cb))
     assert abs(cb.recorders[0].mean) < 0.01
-    with pytest.raises(ValueError, match="a SpecNormalize had normalized"):
+    with pytest.raises(ValueError, match="the loaders have a SpecNormalize: train with loaders without it"):
         cb.normalizers()
     with pytest.raises(ValueError, match="nothing yet"):
         StatsCallback().normalizers()
 
 
-def test_recorders_keep_their_options_and_share_one_pass(dls, monkeypatch):
-    loaders, seen = dls(), []
-    update = StatsRecorder.update
-    monkeypatch.setattr(StatsRecorder, "update", lambda self, *args, **kwargs: seen.append(1) or update(self, *args, **kwargs))
+def test_recorders_keep_their_options_and_share_one_update(dls, monkeypatch):
+    loaders, calls, update = dls(), [], StatsRecorder.update
+
+    def counted(self, *args, **kwargs):
+        calls.append(1)
+        return update(self, *args, **kwargs)
+
+    monkeypatch.setattr(StatsRecorder, "update", counted)
     cb = StatsCallback([StatsRecorder((0, 2, 3), quantiles=True), StatsRecorder((0, 1, 3), correction=0)])
     quiet_fit(spec_learner(loaders, cbs=cb))
-    assert len(seen) == len(loaders.train)
+    assert len(calls) == len(loaders.train)
     x = torch.cat([x.as_subclass(torch.Tensor) for x, _ in loaders.train]).double()
     assert abs(cb.recorders[0].median - x.median()) <= cb.recorders[0].quantile_error
     assert torch.allclose(cb.recorders[1].std, x.std((0, 1, 3), correction=0, keepdim=True), rtol=1e-6)
@@ -116,7 +120,7 @@ from fastaudio_norm.train.callback import StatsCallback
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 
-class OnCPU(DistributedDL):  # fastai's own sends the order by way of a GPU
+class OnCPU(DistributedDL):  # fastai's class broadcasts the order of items through a GPU
     def _broadcast(self, t, rank):
         t = torch.tensor(t)
         torch.distributed.broadcast(t, rank)
@@ -137,7 +141,7 @@ print(json.dumps([(r.nobservations, r.mean.flatten().tolist(), r.std.flatten().t
 
 
 def test_distributed_training_counts_each_clip_once(tmp_path):
-    specs = torch.randn(8, 1, 5, 6)  # seven to train on: fastai gives each of two processes four
+    specs = torch.randn(8, 1, 5, 6)  # seven train; fastai repeats one, so that both processes have four
     torch.save(specs, tmp_path / "specs")
     command = [sys.executable, "-c", DISTRIBUTED]
     ranks = [subprocess.Popen([*command, str(r), tmp_path], stdout=subprocess.PIPE, text=True) for r in range(2)]

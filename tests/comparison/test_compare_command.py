@@ -1,0 +1,86 @@
+"""The commands `compare` and `norms`."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from fastaudio_norm.cli.main import main
+from fastaudio_norm.train import RECIPES, Recipe, without
+from fastaudio_norm.transforms import make_norm
+
+COMMAND = "fastaudio_norm.cli.main"  # module of the command, whose names these tests replace
+
+
+def test_norms_lists_the_names_that_compare_accepts(capsys):
+    main(["norms"])
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 21 and all(len(line) == 2 for line in lines)
+    for name, _ in lines:
+        make_norm(name)
+
+
+def test_compare_writes_a_table_and_plots(made_up, tmp_path, capsys):
+    arguments = "--norms none channel --folds 4 --runs 1 --epochs 1 --bs 16 --seed 3 --spec linear"
+    main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split()])
+    rows = pd.read_csv(tmp_path / "results.csv")
+    assert rows.norm.tolist() == ["none", "channel"] and set(rows.fold) == {4} and set(rows.seed) == {3}
+    printed = capsys.readouterr()
+    assert "vs none" in printed.out and "results.csv" in printed.out and "linear spectrogram" in printed.out
+    assert "accuracy" in printed.err  # reported after each run
+    main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split(), "--classes"])
+    printed = capsys.readouterr()
+    assert "2 of 2 runs are already in" in printed.err and "whistle" in printed.out
+    for name in ("comparison", "curves", "confusion-none", "confusion-channel"):
+        assert plt.imread(tmp_path / f"{name}.png").std() > 0 and f"{name}.png" in printed.out
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ("", {"folds": [1, 2, 3], "runs": 1, "bs": 32, "recipe": Recipe(epochs=6)}),
+        ("--path x", {"folds": None, "runs": 1, "bs": 64, "recipe": Recipe()}),
+        ("--path x --walkthrough", {"folds": [1], "runs": 5, "bs": 64, "recipe": Recipe(spec="linear")}),
+        ("--esc50 --walkthrough --runs 2", {"folds": [1], "runs": 2, "bs": 64, "recipe": Recipe(spec="linear")}),
+        ("--path x --recipe strong --epochs 5", {"bs": 64, "recipe": RECIPES["strong"]._replace(epochs=5)}),
+        (
+            "--path x --recipe strong --without mixup crop --deltas --arch resnet18 --deterministic --cache y",
+            {
+                "recipe": without(RECIPES["strong"], ["mixup", "crop"])._replace(deltas=True),
+                "arch": "resnet18",
+                "deterministic": True,
+                "cache": "y",
+            },
+        ),
+    ],
+)
+def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch, results):
+    calls = []
+    monkeypatch.setattr(f"{COMMAND}.make_clips", lambda path, **kwargs: path)
+    monkeypatch.setattr(f"{COMMAND}.download_esc50", lambda: tmp_path)
+    monkeypatch.setattr(f"{COMMAND}.compare", lambda path, norms, **kwargs: calls.append(kwargs) or results)
+    main(["compare", "--out", str(tmp_path), *arguments.split()])
+    assert expected.items() <= calls[0].items()
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--path", "no/such/folder"], "ESC-50's layout"),
+        (["--norms", "loud"], "Unknown normalization 'loud'"),
+        (["--epochs", "0"], "1 or more"),
+        (["--without", "mixup"], "Cannot remove 'mixup' from this recipe"),
+        (
+            ["--recipe", "strong", "--without", "mixups"],
+            "Cannot remove 'mixups' from this recipe: expected one of spec",
+        ),
+        (["--path", "x", "--esc50"], "not allowed with"),
+    ],
+)
+def test_user_errors_print_one_line_and_exit_with_status_2(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(f"{COMMAND}.make_clips", lambda path, **kwargs: pytest.fail("made clips"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "--out", str(tmp_path / "out"), *arguments])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
