@@ -4,8 +4,8 @@
 
 Each contender updates its statistics with a batch of 64 spectrograms in float32, [64, 1, 201, 401], in the layout it
 expects. The conversion to this layout is not timed. Costs are given in ms and as multiples of reading the batch once.
-Eight batches rotate, because they do not fit into the caches, and contenders take turns. All contenders compute the mean
-and standard deviation of each bin; fastaudio_norm also computes those of all bins together.
+Eight batches rotate, because they do not fit into the caches, and contenders take turns. All contenders compute the
+mean and standard deviation of each bin; fastaudio_norm also computes those of all bins together.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Ours:
 
 
 class WithQuantiles(Ours):
-    "With histograms. The statistics of all bins, which need one merge of the bins' histograms at the end, are left out."
+    "With histograms, but without the statistics of all bins, which cost one merge of histograms at the end."
 
     def __init__(self):
         super().__init__(quantiles=True)
