@@ -18,11 +18,11 @@ from .clip_features import ClipFeatures
 from .histogram import Histogram
 from .moments import Moments, as_rows, row_moments
 
-# %% ../../nbs/stats/recorder.ipynb #940797f7
+# %% ../../nbs/stats/recorder.ipynb #b6a32c6d
 def settings_difference(
     settings: dict | None,  # expected settings, or None if unknown
     others: dict | None,  # settings to compare, or None if unknown
-) -> str:  # differences, such as "n_fft=400 instead of 1024"; empty if there are none
+) -> str:  # differences, such as "n_fft=400 instead of 1024"; empty for equal settings
     "Describe how `others` differs from `settings`, among the names that both contain."
     shared = sorted((settings or {}).keys() & (others or {}).keys())
     return ", ".join(f"{k}={others[k]!r} instead of {settings[k]!r}" for k in shared if others[k] != settings[k])
