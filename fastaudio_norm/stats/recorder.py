@@ -75,7 +75,7 @@ class StatsRecorder:
     def __setstate__(self, state):
         vars(self).update(state, _lock=threading.RLock())
 
-# %% ../../nbs/stats/recorder.ipynb #77348d66
+# %% ../../nbs/stats/recorder.ipynb #31c26a41
 @patch(as_prop=True)
 def is_empty(self: StatsRecorder) -> bool:
     "True before the first value."
@@ -106,20 +106,21 @@ def add(
     histogram: Histogram | None = None,  # of the same values, in rows as fine or finer
     clips: ClipFeatures | None = None,  # of the same values
 ):
-    "Count values that were counted elsewhere. What this recorder does not record is ignored."
-    self._moments = moments if self.is_empty else self._moments.merged(moments)
-    if self.quantiles:
-        limits = self._moments.low, self._moments.high
-        self._histogram = self._histogram.widened(*limits) if self._histogram else Histogram(*limits)
-        if histogram:
-            self._histogram.add(histogram)
-    if self.of_clips and clips:
-        if self.clips:
-            self.clips.merge(clips)
-        else:
-            self.clips = deepcopy(clips)
+    "Count values that were counted elsewhere. Histograms and clip features are ignored unless they are recorded."
+    with self._lock:
+        self._moments = moments if self.is_empty else self._moments.merged(moments)
+        if self.quantiles:
+            limits = self._moments.low, self._moments.high
+            self._histogram = self._histogram.widened(*limits) if self._histogram else Histogram(*limits)
+            if histogram:
+                self._histogram.add(histogram)
+        if self.of_clips and clips:
+            if self.clips:
+                self.clips.merge(clips)
+            else:
+                self.clips = deepcopy(clips)
 
-# %% ../../nbs/stats/recorder.ipynb #bc00c0fe
+# %% ../../nbs/stats/recorder.ipynb #2c89f6bf
 @patch
 def _check_batch(self: StatsRecorder, x, settings):
     difference = settings_difference(self.settings, settings)
@@ -142,7 +143,7 @@ def _check_values(self: StatsRecorder, x, moments, values):
     nonfinite = values - int(moments.n.sum())
     where = f"batch {self.batches}, of shape {list(x.shape)}, given to StatsRecorder(red_dims={self.red_dims})"
     if nonfinite and self.nonfinite == "raise":
-        advice = 'pass nonfinite="skip" to skip such values'
+        advice = 'pass nonfinite="skip" to skip them'
         raise ValueError(f"{nonfinite:,} of {values:,} values are not finite in {where}; {advice}")
     if not np.isfinite(moments.m2).all():
         raise ValueError(f"Values are too large to be squared in float64 in {where}")
