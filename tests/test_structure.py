@@ -170,6 +170,13 @@ def test_lines_of_code_have_at_most_120_characters(notebook):
 
 
 @each_notebook
+def test_outputs_contain_no_warnings_of_installed_packages(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
+    texts = ["".join(out.get("text", "")) for cell in cells for out in cell.get("outputs", [])]
+    assert not [text for text in texts if "site-packages" in text], "remove the output or silence the warning"
+
+
+@each_notebook
 def test_the_boilerplate_cell_is_hidden(notebook):
     boilerplate = [s for s in code_cells(notebook).values() if re.search(rf"^import {PACKAGE} *#", s, re.M)]
     assert all(re.search(r"^#\| *hide *$", source, re.M) for source in boilerplate)
