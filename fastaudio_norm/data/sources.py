@@ -104,7 +104,7 @@ def _raise(error: OSError) -> None:
 
 
 def _walk_audio(folder: Path) -> Iterator[Path]:
-    "Audio files in `folder` and its subfolders, except hidden ones."
+    "Yield the audio files in `folder` and its subfolders, skipping hidden files and folders."
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -33,7 +33,7 @@ def process_group(
 
 
 def rank_and_world_size() -> tuple[int, int]:  # rank of this process, number of processes
-    "Rank of this process and the number of processes; (0, 1) if it is the only one."
+    "Rank of this process and the number of processes; (0, 1) without `torch.distributed`."
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

@@ -77,10 +77,11 @@ def measure_files(
     on_error: str = "stop",  # "stop" at unusable files, or "skip" them
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from
 ) -> Measurement:
-    """Statistics of the spectrograms of all `files`, mixed down to one channel and resampled to 16 kHz.
+    """Measure the spectrograms of `files`, each mixed down to one channel and resampled to 16 kHz.
 
     If `torch.distributed` is initialized, each rank measures every `world_size`-th file and returns the statistics of
-    all files. Raises `ValueError` that lists unusable files; those with a damaged header before any file is measured.
+    all files. Raises `ValueError` with a list of unusable files. Damaged headers are
+    detected before any file is measured.
     """
     if spec not in list(SPECS):  # a list also answers for values that cannot be hashed
         raise ValueError(f"Unknown spectrogram {spec!r}; it must be {', '.join(SPECS)}")

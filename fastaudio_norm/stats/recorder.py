@@ -203,7 +203,7 @@ def mean(self: StatsRecorder) -> torch.Tensor:
 
 @patch(as_prop=True)
 def var(self: StatsRecorder) -> torch.Tensor:
-    "Variance of all counted values, equal to `torch.var` of all data at once; NaN for too few values."
+    "Variance of all counted values, as `torch.var` computes it on all data at once; NaN for too few values."
     degrees = self.moments.n - self.correction
     return torch.from_numpy(np.where(degrees > 0, self.moments.m2 / np.where(degrees > 0, degrees, 1), np.nan))
 
