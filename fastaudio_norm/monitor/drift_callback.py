@@ -12,7 +12,7 @@ from fastai.callback.core import Callback
 from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 
-from .monitor import DriftMonitor
+from .drift_monitor import DriftMonitor
 from ..transforms import Normalizer, SpecNormalize, spectrograms_in
 
 # %% ../../nbs/monitor/drift_callback.ipynb #290a5293

@@ -1,6 +1,7 @@
 """Trained models: conversion, export and prediction."""
 
 import fastaudio_norm.serve.export  # adds `program` and `to_onnx` to `SoundClassifier`
+import fastaudio_norm.serve.model_file  # adds `save` and `load` to it
 from fastaudio_norm.serve.classifier import SoundClassifier
 from fastaudio_norm.serve.convert import as_pipeline
 from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Spectrum

@@ -10,8 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fastaudio_norm.cli.main import main
-from fastaudio_norm.serve import as_pipeline
-from fastaudio_norm.serve.classifier import SoundClassifier
+from fastaudio_norm.serve import SoundClassifier, as_pipeline
 
 
 def test_a_network_without_a_name_cannot_be_saved(classifier, tmp_path):
