@@ -80,7 +80,7 @@ def main():
         for number in range(1, args.kills + 1):
             seconds = rng.uniform(0, longest)
             if not kill_after(seconds, start(path, killed)):
-                sys.exit(f"`compare` ended before kill {number}: increase --runs in SETTING, or use fewer --kills")
+                sys.exit(f"`compare` ended before kill {number}: increase --runs in SETTING, or take another --seed")
             print(f"Kill {number:2} after {seconds:4.1f} s: {finished_runs(killed)} runs are saved", flush=True)
         if start(path, killed).wait():
             sys.exit("`compare` failed after the kills")

@@ -5,7 +5,7 @@
 FOLDER has ESC-50's layout. A network is trained on folds 1 to 4. Four clips of each class in fold 5 are then written as
 files with several sample rates, lengths and numbers of channels. These files are classified by `learn.predict`, the
 classifier, the saved classifier, the exported program, onnxruntime and `fastaudio-norm predict`. The programs and the
-expected probabilities are saved in DIR for bench/bare.py.
+expected probabilities are saved in DIR for bench/torch_only.py.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from timing import median_ms, where
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.audio import SAMPLE_RATE, cached_clips
+from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.cli.main import main as command
 from fastaudio_norm.data import get_dls, read_esc50
 from fastaudio_norm.serve import SoundClassifier, as_pipeline
@@ -45,8 +45,9 @@ FORMS = {  # sample rate in Hz, seconds, channels
 
 def trained(path, epochs, norm):
     df = read_esc50(path)
-    tfms = make_tfms(norm, Recipe())
-    dls = get_dls(df, path, TEST_FOLD, 64, *tfms, SAMPLE_RATE, cached_clips(df, path), num_workers=0)
+    item_tfms, batch_tfms = make_tfms(norm, Recipe())
+    clips = cached_clips(df, path)
+    dls = get_dls(df, path, fold=TEST_FOLD, item_tfms=item_tfms, batch_tfms=batch_tfms, clips=clips, num_workers=0)
     bar = tqdm(total=epochs, desc="Training", unit="epoch")
     learn = train_run(dls, Recipe(epochs=epochs), each_epoch=lambda learn: bar.update())
     bar.close()

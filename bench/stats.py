@@ -1,10 +1,11 @@
-"""What statistics of a batch cost, as a ratio to reading it once, and how exact they are, beside peers in one run.
+"""Compare the cost and the precision of running statistics with other libraries.
 
     uv run --group bench bench/stats.py [--clips FOLDER] [--device cuda]
 
-Each contender updates itself with a batch of 64 spectrograms in float32, [64, 1, 201, 401], in the layout that it
-expects; bringing it there is not timed. Eight buffers rotate, more than the caches hold; contenders take turns. All of
-them give the mean and standard deviation of each bin; this package moreover those of all bins together.
+Each contender updates its statistics with a batch of 64 spectrograms in float32, [64, 1, 201, 401], in the layout it
+expects. The conversion to this layout is not timed. Costs are given in ms and as multiples of reading the batch once.
+Eight batches rotate, because they do not fit into the caches, and contenders take turns. All contenders compute the
+mean and standard deviation of each bin; fastaudio_norm also computes those of all bins together.
 """
 
 import argparse
@@ -54,7 +55,7 @@ class Ours:
 
 
 class WithQuantiles(Ours):
-    "Without global statistics after each batch: they would cost one merge of all bins' histograms, once at the end."
+    "With histograms, but without the statistics of all bins, which cost one merge of histograms at the end."
 
     def __init__(self):
         super().__init__(quantiles=True)
@@ -62,7 +63,7 @@ class WithQuantiles(Ours):
 
 
 class ByHand:
-    "Running mean and std as most people write it: those of each batch, merged by item counts."
+    "Running mean and std as they are commonly written: float32 values of each batch, merged by the number of items."
 
     layout = staticmethod(as_is)
     correction = 1
@@ -83,7 +84,7 @@ class ByHand:
 
 
 class VarMean:
-    "torch.var_mean of each batch, merged in float64."
+    "`torch.var_mean` of each batch, merged in float64."
 
     layout = staticmethod(as_is)
     correction = 1
@@ -116,7 +117,7 @@ class ScikitLearn:
 
 
 class SpeechBrain:
-    "The statistics that `InputNormalization` gathers, without normalizing the batch."
+    "The running statistics of `InputNormalization`; the batch is not normalized."
 
     layout = staticmethod(features_last)
     correction = 0
@@ -167,7 +168,7 @@ def print_costs(rounds, device):
 
 
 def esc10(folder):
-    "Linear spectrograms in dB of all clips, 64 at a time."
+    "Linear spectrograms in dB of all clips, in batches of 64."
     df = read_esc50(folder)
     clips = cached_clips(df, folder, seconds=5)
     to_spec = SPECS["linear"]()
@@ -175,8 +176,8 @@ def esc10(folder):
     return specs.split(64)
 
 
-def settings(clips):
-    "Batches of uneven size."
+def datasets(clips):
+    "Titles and batches of the four data sets. The last batch is smaller than the others."
     sizes = [64, 64, 23]
     recorded = esc10(clips)
     yield f"(i) {len(torch.cat(recorded))} clips of {Path(clips).name}, last batch {len(recorded[-1])}", recorded
@@ -186,14 +187,14 @@ def settings(clips):
 
 
 def errors(found, batches, dims, correction):
-    "Of the mean in units of std, and of std relative to it, against float64 of all values; the largest over bins."
+    "Largest error over bins, compared with float64: of the mean in units of std, and relative error of the std."
     std, mean = torch.std_mean(torch.cat(batches).double(), dims, correction=correction)
     found_mean, found_std = (torch.as_tensor(x).double().cpu().flatten() for x in found)
     return ((found_mean - mean).abs() / std).max().item(), (found_std / std - 1).abs().max().item()
 
 
 def print_errors(clips, device):
-    for title, batches in settings(clips):
+    for title, batches in datasets(clips):
         print(f"\n{title:34}{'mean':>10}{'std':>10}")
         for name, kind in CONTENDERS.items():
             if kind is WithQuantiles:
@@ -214,14 +215,14 @@ def print_errors(clips, device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     esc10 = ROOT.parent / "shared" / "data" / "esc10"
-    parser.add_argument("--clips", default=esc10 if esc10.exists() else None, help="folder in ESC-50's layout")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of eight timed updates")
+    parser.add_argument("--clips", default=esc10 if esc10.exists() else None, help="folder with the layout of ESC-50")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds with eight timed updates each")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
     torch.manual_seed(0)
     print(f"A batch of 64 x [1, 201, 401] float32, {where(args.device)}\n")
     print_costs(args.rounds, args.device)
-    print("\nLargest error against float64 of the same values: of the mean in units of std, of std relative to it")
+    print("\nLargest error compared with float64: of the mean in units of std, and relative error of the std")
     print_errors(args.clips or make_clips(ROOT / "bench" / "clips"), args.device)
 
 

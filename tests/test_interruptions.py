@@ -60,7 +60,7 @@ def test_a_stopped_command_says_how_to_resume(number, status, clips, tmp_path):
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == status and "Traceback" not in err
-    assert "stopped; the same command goes on" in err.splitlines()[-1]
+    assert "stopped; run the same command again to resume" in err.splitlines()[-1]
     again = start("stats", clips, "--out", tmp_path / "out")
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0 and "Resuming after" in err and "30 clips" in out
@@ -95,7 +95,7 @@ def test_a_full_disk_is_reported_with_the_file(tmp_path):
 def test_folders_that_cannot_be_written_to_are_refused_before_the_work(clips, tmp_path, monkeypatch):
     check_writable(tmp_path / "new" / "deep", "")
     assert not (tmp_path / "new").exists()
-    with pytest.raises(OSError, match="/dev/null is no folder. Take another"):
+    with pytest.raises(OSError, match="/dev/null is not a folder. Take another"):
         check_writable("/dev/null/x/y", "Take another")
     process = start("stats", clips, "--out", "/dev/null/x")
     _, err = process.communicate(timeout=120)
@@ -113,7 +113,7 @@ def test_a_full_gpu_is_reported_with_what_to_do(monkeypatch, capsys):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("fastaudio_norm.cli.main.compare", full)
+    monkeypatch.setattr("fastaudio_norm.cli.compare.compare", full)
     with pytest.raises(SystemExit, match="2"):
         main(["compare", "--path", "x"])
-    assert "a smaller --bs takes less. CUDA out of memory" in capsys.readouterr().err
+    assert "out of GPU memory; use a smaller --bs. CUDA out of memory" in capsys.readouterr().err

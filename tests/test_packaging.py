@@ -30,7 +30,7 @@ def published(tmp_path_factory):
 
 def files(folder, pattern="*.*"):
     paths = [path.relative_to(folder) for path in folder.rglob(pattern)]
-    return {path.as_posix() for path in paths if not path.parts[0].startswith((".", "__"))}
+    return {path.as_posix() for path in paths if not any(part.startswith((".", "__p")) for part in path.parts)}
 
 
 def test_source_archive_contains_notebooks_and_tests(published):

@@ -28,7 +28,8 @@ from .workers import map_in_processes
 from ..storage import atomic_write, check_writable, read_json, write_json
 
 # %% ../../nbs/audio/cache.ipynb #5efd1345
-_VERSION = 3  # of the layout of a cache and of the processing of clips
+_LAYOUT = 3  # version of the files of a cache
+_PROCESSING = 2  # version of the processing of clips; part of the key, which also identifies finished runs of `compare`
 
 
 def _index_file(path: Path) -> Path:
@@ -43,7 +44,7 @@ class CachedClips(Mapping):
         path: str | os.PathLike,  # .npy file, as in `path` of the clips that `cached_clips` returns
     ):
         self.path = Path(path)
-        index = read_json(_index_file(self.path), "clip cache", _VERSION)
+        index = read_json(_index_file(self.path), "clip cache", _LAYOUT)
         self.sample_rate = index["sample_rate"]  # Hz
         self.skipped = {printable_path(name): reason for name, reason in index["skipped"].items()}  # unusable files
         self._scales = index["scales"]
@@ -133,13 +134,13 @@ def cache_folder() -> Path:
         base = tempfile.gettempdir()
     return Path(os.environ.get("FASTAUDIO_NORM_CACHE") or Path(base) / "fastaudio-norm")
 
-# %% ../../nbs/audio/cache.ipynb #2ae4109f
+# %% ../../nbs/audio/cache.ipynb #47b28c5c
 def cached_clips(
     df: DataFrame,  # table with the column `filename`
     path: str | os.PathLike,  # folder with the clips in audio/
     sample_rate: int = 16000,  # Hz
     seconds: float | None = None,  # cut longer clips, pad shorter ones with silence; default: the median length
-    folder: str | os.PathLike | None = None,  # where to store the cache; default: `cache_folder()`
+    folder: str | os.PathLike | None = None,  # folder of the cache; default: `cache_folder()`
     max_bytes: int = 8 * 2**30,  # maximum size of all caches in the folder
     on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" leaves them out
 ) -> CachedClips:
@@ -161,22 +162,22 @@ def cached_clips(
     with ThreadPoolExecutor() as threads:
         contents = list(threads.map(_digest, files))
     index = {"sample_rate": sample_rate, "length": length, "names": names}
-    key = hashlib.sha256(json.dumps([_VERSION, index, contents]).encode()).hexdigest()[:32]
+    key = hashlib.sha256(json.dumps([{"version": _PROCESSING, **index}, contents]).encode()).hexdigest()[:32]
     folder.mkdir(parents=True, exist_ok=True)
     cache = folder / f"clips-{key}.npy"
     with FileLock(folder / "clips.lock"):
         if cache.exists():
             os.utime(cache)  # now the most recently used
         else:
-            for partial_file in folder.glob(".clips-*.part"):  # of a process that was killed: only one holds the lock
-                partial_file.unlink()
+            for leftover in folder.glob(".clips-*.part"):  # its process was killed, or it would hold the lock
+                leftover.unlink()
             _make_room(folder, max_bytes - size)
             with atomic_write(cache) as part:
                 scales, unusable = _write_samples(part, files, sample_rate, length)
                 if unusable and (on_error == "stop" or len(unusable) == len(files)):
                     raise_unusable(unusable, len(files))
                 skipped = {e.file.name: e.reason for e in unusable}
-                write_json(_index_file(cache), "clip cache", _VERSION, index | {"scales": scales, "skipped": skipped})
+                write_json(_index_file(cache), "clip cache", _LAYOUT, index | {"scales": scales, "skipped": skipped})
     clips = CachedClips(cache)
     if clips.skipped and on_error == "stop":
         raise_unusable([BadAudio(name, reason) for name, reason in clips.skipped.items()], len(files))

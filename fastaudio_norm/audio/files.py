@@ -160,7 +160,7 @@ def read_clip(
         rate, samples = audio.rate, audio.read()
     return _preprocessing(sample_rate)(AudioTensor(torch.from_numpy(samples.T.copy()), sr=rate))
 
-# %% ../../nbs/audio/files.ipynb #9039b0f2
+# %% ../../nbs/audio/files.ipynb #300f6bd0
 ON_ERROR = ("stop", "skip")  # ways to treat unusable files
 
 
@@ -177,9 +177,12 @@ def raise_unusable(
 
 def check_files(
     files: list,  # paths
-    on_error: str = "stop",  # "stop": raise `ValueError` if a file is unusable; "skip": return the unusable files
+    on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" returns them
 ) -> tuple[list, list[BadAudio]]:  # files with usable headers; errors of the other files
-    "Check the headers of files. Raises `ValueError` for unusable files, or if all files are unusable, see `on_error`."
+    """Check the headers of files.
+
+    Raises `ValueError` with a list of the unusable files if `on_error` is "stop" or all files are unusable.
+    """
     if on_error not in ON_ERROR:
         raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
     errors = []

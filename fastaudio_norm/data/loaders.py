@@ -20,7 +20,7 @@ from ..audio import SAMPLE_RATE
 from ..compat import PadClips
 from .folds import CrossValidationSplitter
 
-# %% ../../nbs/data/loaders.ipynb #f7f58c65
+# %% ../../nbs/data/loaders.ipynb #e74266b2
 class _ClipPath:
     "Path of the clip of a row of the table."
 
@@ -34,7 +34,7 @@ class _ClipPath:
 
 
 class _ReadClip:
-    "Read a file as an `AudioTensor`, resampled and mixed down. Files in `folder` are taken from `clips` if they are there."
+    "Read a file as an `AudioTensor`, resampled and mixed down, or take it from `clips` if it is in `folder`."
 
     __name__ = "read_clip"
 

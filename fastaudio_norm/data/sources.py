@@ -93,7 +93,7 @@ def read_esc50(
         raise ValueError(f"{table} lists a clip twice: {duplicates.iloc[0]}")
     return df.assign(filename=files)
 
-# %% ../../nbs/data/sources.ipynb #787b08f6
+# %% ../../nbs/data/sources.ipynb #69d2a406
 _EXTENSIONS = (
     *audio_extensions, ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf",
 )  # fmt: skip
@@ -104,7 +104,7 @@ def _raise(error: OSError) -> None:
 
 
 def _walk_audio(folder: Path) -> Iterator[Path]:
-    "Audio files in `folder` and its subfolders, except hidden ones."
+    "Yield the audio files in `folder` and its subfolders, skipping hidden files and folders."
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -119,8 +119,8 @@ def find_audio(
 ) -> list[Path]:  # sorted
     """Audio files of a folder, without hidden files.
 
-    Raises `FileNotFoundError` if the list would be empty, `ValueError` for folds that do not exist, and `OSError` for a folder
-    that may not be read.
+    Raises `FileNotFoundError` if the list would be empty, `ValueError` for folds that do not exist, and `OSError` for a
+    folder that may not be read.
     """
     path = Path(path)
     if (path / "meta" / "esc50.csv").is_file():

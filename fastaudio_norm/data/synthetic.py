@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['SYNTHETIC_SOUNDS', 'make_clips', 'telephone_band']
 
-# %% ../../nbs/data/synthetic.ipynb #ecb9cfb6
+# %% ../../nbs/data/synthetic.ipynb #28adbc16
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ SYNTHETIC_SOUNDS: dict[str, Callable] = {  # class: function of (rng, times of t
     "engine": _engine, "rain": _rain, "wind": _wind, "bell": _bell, "fire": _fire,
 }  # fmt: skip
 
-# %% ../../nbs/data/synthetic.ipynb #da722d96
+# %% ../../nbs/data/synthetic.ipynb #ec82130c
 def _microphone(rng, sr):
     "Impulse response of a smooth random filter: gains between -12 and +12 dB, about one knot per octave."
     knots = np.array([0, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000, sr / 2])
@@ -145,9 +146,9 @@ def make_clips(
     (path / "audio").mkdir(parents=True, exist_ok=True)
     (path / "meta").mkdir(exist_ok=True)
     microphones = {fold: _microphone(np.random.default_rng((seed, fold)), sr) for fold in folds}
-    clips = [(fold, target, take) for fold in folds for target in range(len(SYNTHETIC_SOUNDS)) for take in range(per_fold)]
+    takes = list(product(folds, range(len(SYNTHETIC_SOUNDS)), range(per_fold)))
     rows = []
-    for fold, target, take in tqdm(clips, desc="Synthesizing clips", unit="clip", delay=1, leave=False):
+    for fold, target, take in tqdm(takes, desc="Synthesizing clips", unit="clip", delay=1, leave=False):
         rng = np.random.default_rng((seed, fold, target, take))
         name, sound = list(SYNTHETIC_SOUNDS.items())[target]
         source = 100_000 * (fold + 1) + 100 * target + take

@@ -71,7 +71,7 @@ def clip_statistics(
     axes: Sequence[int],  # dimensions to reduce over, without 0
     method: str = "zscore",  # "zscore", "minmax" or "robust"
 ) -> tuple[torch.Tensor, torch.Tensor]:  # level; spread; dimensions `axes` have size 1
-    "Level and spread of each clip, in float32 at least."
+    "Compute the level and spread of each clip, in float32 or higher precision."
     axes = tuple(axes)
     if can_use_kernels(x):
         copied = method == "robust" or x.dtype not in (torch.float32, torch.float64)

@@ -20,7 +20,7 @@ def target_level(
     method: str,  # "zscore", "rms", "peak" or "loudness"
     level: float | None = None,  # dBFS, or LUFS for "loudness"; None: the default in `LEVELS`
 ) -> float | None:
-    "The level that a method aims at; None for `zscore`. Raises `ValueError` if method and level do not fit."
+    "Target level of `method`; None for `zscore`. Raises `ValueError` for an unknown method, or a level with `zscore`."
     if method not in LEVELS:
         raise ValueError(f"Unknown method {method!r}: expected one of {', '.join(LEVELS)}")
     if method == "zscore" and level is not None:
@@ -36,7 +36,7 @@ def check_waveform(x: torch.Tensor) -> None:
 
 # %% ../../nbs/layers/waveform.ipynb #64dc6b15
 def _loudness_gain(x, sample_rate, level):
-    "Factor that brings `x` [..., channels, samples] to `level` LUFS, [..., 1, 1]; NaN or infinite for silence."
+    "Gain [..., 1, 1] that brings `x` [..., channels, samples] to `level` LUFS; NaN or infinite for silence."
     from torchaudio.functional import loudness
 
     if x.requires_grad:

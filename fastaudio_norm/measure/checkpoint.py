@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAVE_INTERVAL', 'Checkpoint']
 
-# %% ../../nbs/measure/checkpoint.ipynb #4a5156e9
+# %% ../../nbs/measure/checkpoint.ipynb #5c4e4345
 import hashlib
 import os
 import sys
@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fastcore.basics import patch
 from tqdm import tqdm
 
 from .measurement import Measurement
 from ..storage import read_json, write_json
 
-# %% ../../nbs/measure/checkpoint.ipynb #b6724d4b
+# %% ../../nbs/measure/checkpoint.ipynb #d55b1204
 SAVE_INTERVAL = 10.0  # seconds between checkpoints
+_LAYOUT = 2  # version of the content of a checkpoint
 
 
 class Checkpoint:
@@ -34,9 +36,10 @@ class Checkpoint:
     ):
         self.path, self.files, self.settings = path, files, settings
         self.saved_at, self.interval = time.monotonic(), SAVE_INTERVAL
-        self._reset()
+        self.reset()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        "Start from the first file."
         self.done, self.digest = 0, hashlib.sha256()  # files counted; their paths, sizes and modification times
 
     def count(
@@ -57,27 +60,29 @@ class Checkpoint:
         measurement: Measurement,  # of the files counted
         now: bool = False,  # whether to save at once, even if the last checkpoint is recent
     ) -> None:
-        "Save if the last checkpoint is older than `SAVE_INTERVAL`, and old enough to spend at most 5 % of the time saving."
+        "Save if the last checkpoint is `SAVE_INTERVAL` old; less often if saving would take over 5 % of the time."
         start = time.monotonic()
         if self.path and (now or start - self.saved_at > self.interval):
             content = {"settings": self.settings, "done": self.done, "digest": self.digest.hexdigest()}
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.path, "checkpoint", 1, {**content, "measurement": measurement.to_dict()})
+            write_json(self.path, "checkpoint", _LAYOUT, {**content, "measurement": measurement.to_dict()})
             self.saved_at = time.monotonic()
             self.interval = max(SAVE_INTERVAL, 20 * (self.saved_at - start))
 
-    def resume(self) -> Measurement:  # of the first `done` files
-        "The saved measurement if it fits these files and settings, else an empty one. Writes to stderr which one it is."
-        if not self.path or not self.path.exists():
-            return Measurement()
-        content = read_json(self.path, "checkpoint", 1)
-        if content["settings"] == self.settings and content["done"] <= len(self.files):
-            for file in self.files[: content["done"]]:
-                self.count(file)
-            if self.digest.hexdigest() == content["digest"]:
-                clips = f"{self.done:,} of {len(self.files):,} clips"
-                tqdm.write(f"Resuming after {clips} from {self.path}", file=sys.stderr)
-                return Measurement.from_dict(content["measurement"])
-        tqdm.write(f"Starting over: {self.path} was saved for other files or settings", file=sys.stderr)
-        self._reset()
+# %% ../../nbs/measure/checkpoint.ipynb #e8c8fcc7
+@patch
+def resume(self: Checkpoint) -> Measurement:  # of the first `done` files
+    "The saved measurement if it fits these files and settings, else an empty one. Reports on stderr which one it is."
+    if not self.path or not self.path.exists():
         return Measurement()
+    content = read_json(self.path, "checkpoint", _LAYOUT)
+    if content["settings"] == self.settings and content["done"] <= len(self.files):
+        for file in self.files[: content["done"]]:
+            self.count(file)
+        if self.digest.hexdigest() == content["digest"]:
+            clips = f"{self.done:,} of {len(self.files):,} clips"
+            tqdm.write(f"Resuming after {clips} from {self.path}", file=sys.stderr)
+            return Measurement.from_dict(content["measurement"])
+    tqdm.write(f"Starting over: {self.path} was saved for other files or settings", file=sys.stderr)
+    self.reset()
+    return Measurement()

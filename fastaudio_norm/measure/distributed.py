@@ -14,6 +14,7 @@ from datetime import timedelta
 import torch
 
 from .measurement import Measurement
+from ..stats import all_gather
 
 # %% ../../nbs/measure/distributed.ipynb #122da138
 @contextmanager
@@ -32,18 +33,12 @@ def process_group(
 
 
 def rank_and_world_size() -> tuple[int, int]:  # rank of this process, number of processes
-    "Rank of this process and the number of processes; (0, 1) if it is the only one."
+    "Rank of this process and the number of processes; (0, 1) without `torch.distributed`."
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 # %% ../../nbs/measure/distributed.ipynb #1ebdfebf
-def _all_gather(obj):
-    gathered = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, obj)
-    return gathered
-
-
 def merge_ranks(
     own: Measurement,  # of this process's share of the clips
 ) -> Measurement:  # of all clips
@@ -52,7 +47,7 @@ def merge_ranks(
     Raises `OSError` if another process ended early, or did not answer within the timeout of the process group.
     """
     try:
-        parts = _all_gather(own)
+        parts = all_gather(own)
     except RuntimeError as e:
         raise OSError(f"Another process ended early or did not answer in time: {e}") from e
     merged = Measurement()

@@ -47,11 +47,11 @@ class _FileToSpec:
             raise BadAudio(file, f"{clip.nsamples} samples at {SAMPLE_RATE} Hz are too few for a spectrogram") from e
         return spec.as_subclass(torch.Tensor).numpy()[None], clip.duration, spec_settings(spec)
 
-# %% ../../nbs/measure/folder.ipynb #6387a610
+# %% ../../nbs/measure/folder.ipynb #454ece0b
 def _measure_remaining(measurement, progress, to_spec, by_clip, on_error):
     "Add the files that `progress` has not counted yet."
-    total, remaining, is_first = len(progress.files), progress.files[progress.done :], rank_and_world_size()[0] == 0
-    bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=not is_first, leave=False)
+    total, remaining, hidden = len(progress.files), progress.files[progress.done :], rank_and_world_size()[0] > 0
+    bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=hidden, leave=False)
     with bar, closing(map_in_processes(to_spec, remaining)) as results:
         for file, clip, error in results:
             try:
@@ -77,10 +77,11 @@ def measure_files(
     on_error: str = "stop",  # "stop" at unusable files, or "skip" them
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from
 ) -> Measurement:
-    """Statistics of the spectrograms of all `files`, mixed down to one channel and resampled to 16 kHz.
+    """Measure the spectrograms of `files`, each mixed down to one channel and resampled to 16 kHz.
 
     If `torch.distributed` is initialized, each rank measures every `world_size`-th file and returns the statistics of
-    all files. Raises `ValueError` that lists unusable files; those with a damaged header before any file is measured.
+    all files. Raises `ValueError` with a list of unusable files. Damaged headers are
+    detected before any file is measured.
     """
     if spec not in list(SPECS):  # a list also answers for values that cannot be hashed
         raise ValueError(f"Unknown spectrogram {spec!r}; it must be {', '.join(SPECS)}")

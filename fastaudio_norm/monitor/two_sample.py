@@ -22,9 +22,9 @@ def hotelling_test(
     n_live: int,  # live clips
     n_known: int,  # known clips, more than there are features
 ) -> float:  # p-value
-    """Test whether live clips have the mean features of the known clips (Hotelling 1931).
+    """Test whether live clips have the same mean features as the known clips (Hotelling 1931).
 
-    Features that are constant over the known clips are allowed: the diagonal gets a small ridge.
+    Features that are constant across the known clips are allowed: a small ridge is added to the diagonal.
     """
     k, variances = len(difference), covariance.diagonal()
     shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * np.diag(variances)

@@ -38,7 +38,7 @@ def _normalized(values, by):
 
 
 def _format_changes(update, rows, labels):
-    "Table of `update` for the bins `rows`: each cell is a text 'before → after'."
+    "Format the changes made by `update` to the bins in `rows`, with cells of the form 'before → after'."
     before, after, live = update
 
     def cells(old, new):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SoundClassifier']
 
-# %% ../../nbs/serve/classifier.ipynb #0b3a7f53
+# %% ../../nbs/serve/classifier.ipynb #89f1cd0c
 import json
 from collections.abc import Iterable
 from functools import partial
@@ -54,7 +54,7 @@ class SoundClassifier(nn.Module):
     def extra_repr(self) -> str:
         return f"{len(self.classes)} classes, {self.sample_rate} Hz"
 
-# %% ../../nbs/serve/classifier.ipynb #1a438b34
+# %% ../../nbs/serve/classifier.ipynb #3ffbf87e
 _KIND, _VERSION = "fastaudio_norm classifier", 1
 _LAYERS = {
     layer.__name__: layer
@@ -111,7 +111,7 @@ def _build(about, state, problem):
         raise ValueError(f"{problem}: {e}") from e
     return classifier.requires_grad_(False)
 
-# %% ../../nbs/serve/classifier.ipynb #af55aed4
+# %% ../../nbs/serve/classifier.ipynb #7d4f0116
 @patch
 def save(
     self: SoundClassifier,
@@ -143,8 +143,8 @@ def load(
     about = about if isinstance(about, dict) else {}
     kind, version = about.get("kind"), about.get("version")
     if (kind, version) != (_KIND, _VERSION):
-        expected = f"expected kind {_KIND!r}, version {_VERSION}"
-        raise ValueError(f"{path} is not a model file that can be read: {expected}; got kind {kind!r}, version {version!r}")
+        expected = f"expected {_KIND!r} of version {_VERSION}, got {kind!r} of version {version!r}"
+        raise ValueError(f"{path} is not a model file that can be read: {expected}")
     return _build(about, state, f"{path} is not a valid model file")
 
 # %% ../../nbs/serve/classifier.ipynb #e834159e

@@ -53,7 +53,7 @@ class LoudestCrop(Layer):
         at = start[:, None, None] + torch.arange(length, device=x.device)
         return x.gather(-1, at.expand(-1, x.shape[1], -1))
 
-# %% ../../nbs/serve/front_end.ipynb #b34e9e0e
+# %% ../../nbs/serve/front_end.ipynb #a35301a0
 class Spectrum(Layer):
     """Spectrograms [..., frequency, time] of waveforms [..., samples].
 
@@ -79,7 +79,7 @@ class Spectrum(Layer):
         layer.spectrogram.window.copy_(spectrogram.window)
         return layer
 
-
+# %% ../../nbs/serve/front_end.ipynb #6ddacab4
 class Filters(Layer):
     "A `FilterBank` of any weights: spectrograms [..., `n_bins`, time] to [..., `n_filters`, time]."
 

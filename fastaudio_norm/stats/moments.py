@@ -60,7 +60,7 @@ def blend_moments(
 
 # %% ../../nbs/stats/moments.ipynb #f7adc929
 class Moments(NamedTuple):
-    "Moments and extremes of groups of values: int64 and float64 arrays of one shape, with one entry for each group."
+    "Moments and extremes of groups of values: int64 and float64 arrays of the same shape, with one entry per group."
 
     n: np.ndarray  # number of values
     mean: np.ndarray  # 0 for groups without values

@@ -18,11 +18,11 @@ from .clip_features import ClipFeatures
 from .histogram import Histogram
 from .moments import Moments, as_rows, row_moments
 
-# %% ../../nbs/stats/recorder.ipynb #940797f7
+# %% ../../nbs/stats/recorder.ipynb #b6a32c6d
 def settings_difference(
     settings: dict | None,  # expected settings, or None if unknown
     others: dict | None,  # settings to compare, or None if unknown
-) -> str:  # differences, such as "n_fft=400 instead of 1024"; empty if there are none
+) -> str:  # differences, such as "n_fft=400 instead of 1024"; empty for equal settings
     "Describe how `others` differs from `settings`, among the names that both contain."
     shared = sorted((settings or {}).keys() & (others or {}).keys())
     return ", ".join(f"{k}={others[k]!r} instead of {settings[k]!r}" for k in shared if others[k] != settings[k])
@@ -75,7 +75,7 @@ class StatsRecorder:
     def __setstate__(self, state):
         vars(self).update(state, _lock=threading.RLock())
 
-# %% ../../nbs/stats/recorder.ipynb #77348d66
+# %% ../../nbs/stats/recorder.ipynb #31c26a41
 @patch(as_prop=True)
 def is_empty(self: StatsRecorder) -> bool:
     "True before the first value."
@@ -106,20 +106,21 @@ def add(
     histogram: Histogram | None = None,  # of the same values, in rows as fine or finer
     clips: ClipFeatures | None = None,  # of the same values
 ):
-    "Count values that were counted elsewhere. What this recorder does not record is ignored."
-    self._moments = moments if self.is_empty else self._moments.merged(moments)
-    if self.quantiles:
-        limits = self._moments.low, self._moments.high
-        self._histogram = self._histogram.widened(*limits) if self._histogram else Histogram(*limits)
-        if histogram:
-            self._histogram.add(histogram)
-    if self.of_clips and clips:
-        if self.clips:
-            self.clips.merge(clips)
-        else:
-            self.clips = deepcopy(clips)
+    "Count values that were counted elsewhere. Histograms and clip features are ignored unless they are recorded."
+    with self._lock:
+        self._moments = moments if self.is_empty else self._moments.merged(moments)
+        if self.quantiles:
+            limits = self._moments.low, self._moments.high
+            self._histogram = self._histogram.widened(*limits) if self._histogram else Histogram(*limits)
+            if histogram:
+                self._histogram.add(histogram)
+        if self.of_clips and clips:
+            if self.clips:
+                self.clips.merge(clips)
+            else:
+                self.clips = deepcopy(clips)
 
-# %% ../../nbs/stats/recorder.ipynb #bc00c0fe
+# %% ../../nbs/stats/recorder.ipynb #2c89f6bf
 @patch
 def _check_batch(self: StatsRecorder, x, settings):
     difference = settings_difference(self.settings, settings)
@@ -142,7 +143,7 @@ def _check_values(self: StatsRecorder, x, moments, values):
     nonfinite = values - int(moments.n.sum())
     where = f"batch {self.batches}, of shape {list(x.shape)}, given to StatsRecorder(red_dims={self.red_dims})"
     if nonfinite and self.nonfinite == "raise":
-        advice = 'pass nonfinite="skip" to skip such values'
+        advice = 'pass nonfinite="skip" to skip them'
         raise ValueError(f"{nonfinite:,} of {values:,} values are not finite in {where}; {advice}")
     if not np.isfinite(moments.m2).all():
         raise ValueError(f"Values are too large to be squared in float64 in {where}")
@@ -202,7 +203,7 @@ def mean(self: StatsRecorder) -> torch.Tensor:
 
 @patch(as_prop=True)
 def var(self: StatsRecorder) -> torch.Tensor:
-    "Variance of all counted values, equal to `torch.var` of all data at once; NaN for too few values."
+    "Variance of all counted values, as `torch.var` computes it on all data at once; NaN for too few values."
     degrees = self.moments.n - self.correction
     return torch.from_numpy(np.where(degrees > 0, self.moments.m2 / np.where(degrees > 0, degrees, 1), np.nan))
 

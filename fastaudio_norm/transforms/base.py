@@ -36,7 +36,7 @@ def with_metadata(
     out: torch.Tensor,  # result for `x`, a plain tensor
     x: torch.Tensor,  # fastai tensor
 ) -> torch.Tensor:
-    "`out` with the type of `x` and its metadata, such as sample rate or settings."
+    "Give `out` the type of `x` and a copy of its metadata, such as the sample rate or settings."
     out = out.as_subclass(type(x))
     out.set_meta(x, as_copy=True)
     return out
@@ -46,7 +46,7 @@ class SpecNormalizer(Normalizer):
     "Base class of transforms that normalize spectrograms [batch, channel, frequency, time] by `self.layer`."
 
     touches = TensorImageBase
-    hint = "it normalizes a TensorImageBase, for example an AudioSpectrogram, so put it behind AudioToSpec"
+    hint = "it normalizes a TensorImageBase, such as an AudioSpectrogram, so place it after AudioToSpec"
     layer: Layer
 
     @property

@@ -13,7 +13,7 @@ from fastai.torch_core import no_random
 from tqdm import tqdm
 from ..audio import spec_settings
 from ..stats import StatsRecorder
-from .base import SpecNormalizer, spectrograms_in
+from .base import spectrograms_in
 
 # %% ../../nbs/transforms/fitting.ipynb #2c409e65
 @contextmanager
@@ -48,7 +48,7 @@ def record_training_split(
             specs = spectrograms_in(batch)
             if not specs:
                 types = ", ".join(type(x).__name__ for x in batch)
-                raise TypeError(f"No spectrogram among the training items, which are ({types}): {SpecNormalizer.hint}")
+                raise TypeError(f"No spectrogram among the training items, got ({types}): place it after AudioToSpec")
             for spec in specs:
                 try:
                     recorder.update(spec, settings=spec_settings(spec))

@@ -66,7 +66,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
         if (mean is None) != (std is None):
             raise ValueError("Pass both mean and std, or neither to fit them on the training split")
         if mean is not None and not self.of_dataset:
-            raise ValueError(f"With axes={self.axes} each clip has its own statistics: mean and std need 0 in axes")
+            raise ValueError(f"axes={self.axes} normalizes each clip by itself: omit mean and std, or include 0 in axes")
         self.settings = None  # of the spectrograms that the statistics were measured on
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():
@@ -145,7 +145,7 @@ def check(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> None:
             raise ValueError(f"A spectrogram of shape {list(x.shape)} is empty, so statistics cannot be computed")
         return
     if self.mean is None:
-        raise RuntimeError(f"{self!r}: put it into the batch_tfms of a DataBlock to fit it, or pass mean and std")
+        raise RuntimeError(f"{self!r}; add it to the batch_tfms of a DataBlock to fit it, or pass mean and std")
     shape = (1, *x.shape)[-4:]
     for statistic in (self.mean, self.std):
         if any(n not in (1, size) for n, size in zip(statistic.shape, shape)):

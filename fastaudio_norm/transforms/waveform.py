@@ -12,7 +12,7 @@ from ..layers import AudioNorm, ShortTimeNorm, check_waveform, standardize, targ
 from .base import Normalizer, with_metadata
 
 # %% ../../nbs/transforms/waveform.ipynb #c9705faa
-HINT = "it normalizes an AudioTensor, so put it before AudioToSpec, for example into item_tfms"
+HINT = "it normalizes an AudioTensor, so place it before AudioToSpec, for example in item_tfms"
 
 
 def check_finite(

@@ -2,28 +2,16 @@
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from worker_functions import length
 
 from fastaudio_norm.audio import workers
 from fastaudio_norm.audio.workers import map_in_processes
-
-
-def length(file):
-    if file.name == "deadly":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if file.name == "deadly once" and not file.exists():
-        file.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    if file.name == "bad":
-        raise ValueError("is bad\nsecond line")
-    time.sleep(0.01 * (len(file.name) % 3))
-    return len(file.name)
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])

@@ -38,9 +38,9 @@ def test_drift_command(made_up, tmp_path, capsys):
         (lambda c: c["about"].update(spectrogram="../../etc/passwd"), "Unknown spectrogram"),
         (lambda c: c["about"].update(spectrogram=["mel"]), "Unknown spectrogram"),
         (lambda c: c["about"].pop("spectrogram"), "does not name its spectrogram"),
-        (lambda c: c["clips"]["bins"].__setitem__(slice(None), [[0.0], [1.0]]), "does not hold"),
-        (lambda c: c["clips"].update(n=10**40), "a count of clips is none"),
-        (lambda c: c["clips"]["features"][1].pop(), "does not hold"),
+        (lambda c: c["clips"]["bins"].__setitem__(slice(None), [[0.0], [1.0]]), "does not contain valid statistics"),
+        (lambda c: c["clips"].update(n=10**40), "the number of clips must be a whole number"),
+        (lambda c: c["clips"]["features"][1].pop(), "does not contain valid statistics"),
         (lambda c: c.pop("clips"), "must record how clips differ"),
     ],
 )

@@ -25,4 +25,4 @@ def test_update_command(made_up, tmp_path, capsys):
     assert json.loads(stats.read_text())["content"]["about"]["updates"][0]["weight"] == 0.5
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--weight", "7"])
-    assert stopped.value.code == 2 and "at most 1, not 7" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "at most 1, got 7" in capsys.readouterr().err

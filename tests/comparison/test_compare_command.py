@@ -8,7 +8,7 @@ from fastaudio_norm.cli.main import main
 from fastaudio_norm.train import RECIPES, Recipe, without
 from fastaudio_norm.transforms import make_norm
 
-COMMAND = "fastaudio_norm.cli.main"  # module of the command, whose names these tests replace
+COMMAND = "fastaudio_norm.cli.compare"  # module of the command, whose names these tests replace
 
 
 def test_norms_lists_the_names_that_compare_accepts(capsys):
@@ -68,7 +68,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
     [
         (["--path", "no/such/folder"], "ESC-50's layout"),
         (["--norms", "loud"], "Unknown normalization 'loud'"),
-        (["--epochs", "0"], "1 or more"),
+        (["--epochs", "0"], "must be at least 1, got 0"),
         (["--without", "mixup"], "Cannot remove 'mixup' from this recipe"),
         (
             ["--recipe", "strong", "--without", "mixups"],

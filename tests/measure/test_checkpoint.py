@@ -76,14 +76,14 @@ def test_other_files_or_settings_start_over(clips, tmp_path, monkeypatch, capsys
     assert resumed == digest_of_statistics(clips, tmp_path / "b")
     assert "Starting over" in capsys.readouterr().err
     checkpoint.write_bytes(saved[:-100])
-    with pytest.raises(ValueError, match="part.json is no checkpoint file, or is cut short"):
+    with pytest.raises(ValueError, match="part.json is not a checkpoint file, or it is truncated"):
         measure(clips, checkpoint=checkpoint)
 
 
 def test_after_a_bad_clip_the_clips_before_it_are_not_measured_again(clips, tmp_path, capsys):
     bad = clips / sorted(clips.iterdir())[20].name.replace(".wav", "x.wav")
     soundfile.write(bad, np.full(9000, np.nan), 16000, subtype="FLOAT")
-    with pytest.raises(ValueError, match="x.wav: NaN or infinite samples"):
+    with pytest.raises(ValueError, match="x.wav: NaN or infinite sample at 0.00 s"):
         measure(clips, checkpoint=tmp_path / "part.json")
     bad.unlink()
     resumed = digest_of_statistics(clips, tmp_path / "a", checkpoint=tmp_path / "part.json")

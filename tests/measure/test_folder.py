@@ -12,7 +12,7 @@ from fastaudio_norm.measure.folder import measure, measure_files
 from fastaudio_norm.stats.frequencies import bin_frequencies
 from fastaudio_norm.stats.plots import plot_stats, sampling_margins, stats_table
 from fastaudio_norm.stats.recorder import StatsRecorder
-from fastaudio_norm.transforms.spectrogram import AudioNormalize
+from fastaudio_norm.transforms import AudioNormalize
 
 
 def spectrograms(files, spec="mel", wave=False):

@@ -64,7 +64,7 @@ def test_a_recorder_saves_and_merges_features_of_clips(tmp_path):
     first.merge(second)
     np.testing.assert_allclose(first.clips.features.m2, whole.clips.features.m2, rtol=1e-9, atol=1e-9)
     assert first.reduced((0, 1, 2, 3)).clips.bins.n == 30
-    with pytest.raises(ValueError, match="has not kept how clips differ"):
+    with pytest.raises(ValueError, match="does not record how clips differ"):
         first.merge(StatsRecorder((0, 1, 3), quantiles=True))
     with pytest.raises(ValueError, match="batch, channel, frequency, time"):
         StatsRecorder((0, 3), clips=True).update(torch.zeros(2, 3, 4, 5, 6))
