@@ -105,7 +105,7 @@ if "fastaudio.all" not in sys.modules:
     _import_fastaudio()
 
 # %% ../../nbs/compat/imports.ipynb #0b5790fe
-import fastaudio.core.signal  # noqa: E402  after `_import_fastaudio`
+import fastaudio.core.signal  # noqa: E402  after fastaudio was imported
 
 fastaudio.core.signal.torchaudio = SimpleNamespace(load=load_audio, save=save_audio)
 fastaudio.core.signal.audio_extensions = tuple(

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-import torch.fx.experimental._config
+import torch.export
 from fastcore.basics import patch
 from torch import nn
 
