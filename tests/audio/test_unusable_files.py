@@ -13,7 +13,7 @@ from fastaudio_norm.cli.main import main
 from fastaudio_norm.data import get_dls, read_esc50
 from fastaudio_norm.serve import as_pipeline
 from fastaudio_norm.stats import StatsRecorder
-from fastaudio_norm.train import Recipe, make_tfms, spec_learner
+from fastaudio_norm.train import make_tfms, spec_learner
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,8 @@ def model(made_up, tmp_path_factory):
     "Folder with a model file, trained for one epoch on synthetic clips, and their statistics."
     folder = tmp_path_factory.mktemp("model")
     df = read_esc50(made_up)
-    dls = get_dls(df, made_up, 1, 16, *make_tfms("channel", Recipe()), num_workers=0)
+    _, batch_tfms = make_tfms("channel")
+    dls = get_dls(df, made_up, bs=16, batch_tfms=batch_tfms, num_workers=0)
     learn = spec_learner(dls)
     with learn.no_bar(), learn.no_logging():
         learn.fit(1)

@@ -17,7 +17,9 @@ def train(made_up):
     def train(norm="wave+channel", recipe=Recipe(epochs=1)):  # noqa: B008
         df = read_esc50(made_up)
         clips = cached_clips(df, made_up)
-        dls = get_dls(df, made_up, 1, 10, *make_tfms(norm, recipe), SAMPLE_RATE, clips, num_workers=0)
+        item_tfms, batch_tfms = make_tfms(norm, recipe)
+        tfms = {"item_tfms": item_tfms, "batch_tfms": batch_tfms}
+        dls = get_dls(df, made_up, bs=10, **tfms, clips=clips, num_workers=0)
         return train_run(dls, recipe)
 
     return train

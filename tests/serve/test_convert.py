@@ -65,7 +65,8 @@ def test_every_form_of_a_model_gives_the_same_probabilities(norm, recipe, train,
 
 def test_a_loaded_learner_predicts_without_its_cache(df, made_up, make_file, tmp_path):
     clips = cached_clips(df, made_up, folder=tmp_path / "cache")
-    dls = get_dls(df, made_up, 1, 10, *make_tfms("channel"), SAMPLE_RATE, clips, num_workers=0)
+    _, batch_tfms = make_tfms("channel")
+    dls = get_dls(df, made_up, bs=10, batch_tfms=batch_tfms, clips=clips, num_workers=0)
     learn, file = spec_learner(dls), make_file(44100)
     expected = predicted_by_fastai(learn, file)
     learn.export(tmp_path / "learn.pkl")
