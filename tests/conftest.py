@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def esc10():
 def made_up(tmp_path_factory):
     "Folder of 50 synthetic clips of half a second: ten classes, five folds."
     return make_clips(tmp_path_factory.mktemp("made_up"), per_fold=1, seconds=0.5)
+
+
+@pytest.fixture
+def clips(made_up, tmp_path):
+    "Folder with copies of 30 synthetic clips."
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for file in sorted((made_up / "audio").iterdir())[:30]:
+        shutil.copy(file, folder)
+    return folder
 
 
 @pytest.fixture

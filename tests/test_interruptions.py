@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,16 +16,6 @@ from fastaudio_norm.cli.main import main
 from fastaudio_norm.storage import atomic_write, check_writable
 
 COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
-
-
-@pytest.fixture
-def clips(made_up, tmp_path):
-    "Folder with copies of 30 synthetic clips."
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    for file in sorted((made_up / "audio").iterdir())[:30]:
-        shutil.copy(file, folder)
-    return folder
 
 
 def start(*arguments, program=COMMAND, **options):

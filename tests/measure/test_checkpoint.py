@@ -1,7 +1,6 @@
 """A measurement that is killed resumes from its checkpoint and ends in the same file of statistics."""
 
 import hashlib
-import shutil
 
 import numpy as np
 import pytest
@@ -10,16 +9,6 @@ import soundfile
 from fastaudio_norm.measure.checkpoint import Checkpoint
 from fastaudio_norm.measure.folder import measure
 from fastaudio_norm.measure.measurement import Measurement
-
-
-@pytest.fixture
-def clips(made_up, tmp_path):
-    "Folder with copies of 30 synthetic clips."
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    for file in sorted((made_up / "audio").iterdir())[:30]:
-        shutil.copy(file, folder)
-    return folder
 
 
 class Killed(BaseException):
