@@ -17,26 +17,30 @@ from fastaudio.core.signal import AudioTensor
 from torch import nn
 
 # %% ../../nbs/audio/augment.ipynb #0cdc353b
-def _segment_start(x: torch.Tensor, length: int, threshold: float | None) -> int:
-    """First sample of a segment of [channels, samples].
+def _segment_starts(x: torch.Tensor, length: int, threshold: float | None) -> torch.Tensor:
+    """First sample of a segment of each clip of [..., channels, samples].
 
     It is a random segment of at least `threshold` dB. If there is no such segment or no threshold, it is the loudest.
     """
+    x = (x.cpu() if x.device.type == "mps" else x).double()  # MPS does not support float64
     energy = nn.functional.pad(x.square().mean(-2).cumsum(-1), (1, 0))
-    energy = energy[length:] - energy[:-length]
-    if threshold is not None:
-        loud = (energy / length >= x.abs().max() ** 2 * 10 ** (threshold / 10)).nonzero().flatten()
-        if len(loud):
-            return int(loud[random.randrange(len(loud))])
-    return int(energy.argmax())
+    energy = energy[..., length:] - energy[..., :-length]
+    loudest = energy.argmax(-1)
+    if threshold is None:
+        return loudest
+    least = length * x.abs().amax((-2, -1)).square() * 10 ** (threshold / 10)
+    rank = (energy >= least[..., None]).cumsum(-1)  # of each loud segment: 1, 2, ...
+    chosen = torch.rand(loudest.shape, dtype=torch.float64, device=x.device).mul(rank[..., -1]).long() + 1
+    random_loud = torch.searchsorted(rank, chosen[..., None])[..., 0]
+    return torch.where(rank[..., -1] > 0, random_loud, loudest)
 
 # %% ../../nbs/audio/augment.ipynb #0286fd48
 class ActiveCrop(RandTransform):
-    """Crop each clip, an `AudioTensor` [channels, samples], to a segment that contains sound.
+    """Crop each clip of an `AudioTensor` [..., channels, samples] to a segment that contains sound.
 
     In training, the segment is random among those whose mean square is at least `threshold`, relative to the squared
     peak of the clip. In validation, or if there is no such segment, it is the loudest one. Clips shorter than the crop
-    are padded with silence at the end. Raises `ValueError` for a batch of longer clips: use it in the item_tfms.
+    are padded with silence at the end. For clips of different length, use it in the item_tfms; a batch is faster.
     """
 
     split_idx, order = None, 0
@@ -73,18 +77,20 @@ class ActiveCrop(RandTransform):
             return nn.functional.pad(x, (0, length - x.shape[-1]))
         if not (self.training or self.in_valid):
             return x
-        if x.ndim != 2:
-            raise ValueError(f"Expected a clip [channels, samples], got {list(x.shape)}: crop in the item_tfms")
-        threshold = self.threshold if self.training else None
-        start = _segment_start(x.as_subclass(torch.Tensor).double(), length, threshold)
-        return x[..., start : start + length].clone()
+        if x.ndim < 2:
+            raise ValueError(f"Expected clips [..., channels, samples], got {list(x.shape)}")
+        starts = _segment_starts(x.as_subclass(torch.Tensor), length, self.threshold if self.training else None)
+        samples = starts.to(x.device)[..., None, None] + torch.arange(length, device=x.device)
+        out = x.as_subclass(torch.Tensor).gather(-1, samples.expand(*x.shape[:-1], length)).as_subclass(type(x))
+        out.set_meta(x, as_copy=True)
+        return out
 
 # %% ../../nbs/audio/augment.ipynb #945d03e7
 class RandomSpeed(RandTransform):
-    """Play each clip, an `AudioTensor` [channels, samples], at a random speed, in training only.
+    """Play an `AudioTensor` [..., channels, samples] at a random speed, in training only.
 
-    The length of the clip changes, so a crop must follow. Resampling is slow for sample rates that are not multiples of
-    100 Hz.
+    All clips of a batch get the same speed. The length changes, so a crop must follow. Resampling is slow for sample
+    rates that are not multiples of 100 Hz.
     """
 
     split_idx, order = 0, 0

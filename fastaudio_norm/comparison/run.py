@@ -82,7 +82,7 @@ def train_missing(
             item_tfms, batch_tfms = make_tfms(norm, recipe)
             dls = get_dls(
                 df, path, fold=fold, bs=min(settings["bs"], int((df.fold != fold).sum())), item_tfms=item_tfms,
-                batch_tfms=batch_tfms, sample_rate=SAMPLE_RATE, clips=clips, num_workers=0,
+                batch_tfms=batch_tfms, sample_rate=SAMPLE_RATE, clips=clips, in_memory=True, num_workers=0,
             )  # fmt: skip
             for *_, run in same_loaders:
                 seed = settings["seed"] + run

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import ColReader
 from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
@@ -19,6 +19,7 @@ from fastaudio.core.signal import AudioTensor
 from ..audio import SAMPLE_RATE
 from ..compat import PadClips
 from .folds import CrossValidationSplitter
+from .memory import InMemoryDL
 
 # %% ../../nbs/data/loaders.ipynb #e74266b2
 class _ClipPath:
@@ -56,6 +57,7 @@ def get_dls(
     batch_tfms: Callable | list | None = None,  # for each batch: `AudioToSpec`, then `SpecNormalize`
     sample_rate: int = SAMPLE_RATE,  # Hz; clips are resampled to this rate
     clips: Mapping[str, AudioTensor] | None = None,  # clips by file name, as from `cached_clips`; default: read files
+    in_memory: bool = False,  # whether to run the item transforms only once, see `InMemoryDL`
     **kwargs,  # for `DataBlock.dataloaders`
 ) -> DataLoaders:  # batches of (waveforms [batch, 1, samples], categories)
     """Loaders of waveforms and their categories, with one fold as the validation set.
@@ -64,8 +66,9 @@ def get_dls(
     """
     folder = Path(path) / "audio"
     read = _ReadClip(folder, sample_rate, {} if clips is None else clips)
+    dl_type = InMemoryDL if in_memory else TfmdDL
     return DataBlock(
-        blocks=(TransformBlock(type_tfms=read, dls_kwargs={"before_batch": PadClips()}), CategoryBlock),
+        blocks=(TransformBlock(read, dl_type=dl_type, dls_kwargs={"before_batch": PadClips()}), CategoryBlock),
         get_x=_ClipPath(folder),
         get_y=ColReader("category"),
         splitter=CrossValidationSplitter(fold=fold),

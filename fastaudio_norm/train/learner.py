@@ -107,7 +107,7 @@ def train_run(
     if recipe.mixup:
         cbs.append(MixUp(recipe.mixup))
     if dls.device.type == "cuda":
-        cbs.append(MixedPrecision())
+        cbs.append(MixedPrecision("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"))
     learn = spec_learner(dls, arch, num_cls=num_cls, average_windows=recipe.crop > 0, cbs=cbs)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(recipe.epochs, recipe.lr, wd=recipe.wd)

@@ -60,13 +60,15 @@ def without(
 def make_tfms(
     norm: str,  # short name of a normalization, see `make_norm`
     recipe: Recipe = RECIPES["plain"],
-) -> tuple[list, list]:  # item transforms; batch transforms, of which the first makes the spectrogram
+) -> tuple[list, list]:  # item transforms, none of them random; batch transforms, from waveforms to spectrograms
     "New transforms for a normalization and a recipe. Raises `ValueError` for unknown names."
     item_tfms, batch_tfms = make_norm(norm, recipe.spec)
+    augmentation = []  # of waveforms, a batch at a time
     if recipe.speeds:
-        item_tfms.append(RandomSpeed(recipe.speeds))
+        augmentation.append(RandomSpeed(recipe.speeds))
     if recipe.crop:
-        item_tfms.append(ActiveCrop(recipe.crop, in_valid=False))
+        augmentation.append(ActiveCrop(recipe.crop, in_valid=False))
+    batch_tfms = [*augmentation, *batch_tfms]
     if recipe.masks:
         batch_tfms.append(SpecAugment(max_freq=8, max_time=16, value=None))
     if recipe.deltas:
