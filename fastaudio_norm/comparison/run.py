@@ -62,6 +62,11 @@ def run_outcome(
     }  # fmt: skip
 
 # %% ../../nbs/comparison/run.ipynb #a7a2594e
+def _fit_in_memory(clips, limit=2 * 2**30):
+    "Whether all clips together take at most `limit` bytes as float32."
+    return 4 * next(iter(clips.values())).numel() * len(clips) <= limit  # all have the same length
+
+
 def train_missing(
     results: Results,  # opened results; finished runs are added
     runs: Sequence[tuple[int, str, int]],  # fold, normalization and number of each run that is wanted
@@ -82,7 +87,8 @@ def train_missing(
             item_tfms, batch_tfms = make_tfms(norm, recipe)
             dls = get_dls(
                 df, path, fold=fold, bs=min(settings["bs"], int((df.fold != fold).sum())), item_tfms=item_tfms,
-                batch_tfms=batch_tfms, sample_rate=SAMPLE_RATE, clips=clips, in_memory=True, num_workers=0,
+                batch_tfms=batch_tfms, sample_rate=SAMPLE_RATE, clips=clips, in_memory=_fit_in_memory(clips),
+                num_workers=0,
             )  # fmt: skip
             for *_, run in same_loaders:
                 seed = settings["seed"] + run

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from fastai.data.core import TfmdDL
 from fastai.vision.augment import RandTransform
+from fastaudio.augment.signal import ResizeSignal
 
 # %% ../../nbs/data/memory.ipynb #0c693c2c
 class InMemoryDL(TfmdDL):
@@ -33,17 +34,19 @@ class InMemoryDL(TfmdDL):
         random = [tfm.name for tfm in self.after_item.fs if self._is_random(tfm)]
         if random:
             raise ValueError(
-                f"Item transforms must give the same result in each epoch to be kept in memory, got {', '.join(random)}: "
-                "move them to the batch_tfms, or use in_memory=False"
+                f"Items in memory must be the same in each epoch, got random item transforms: {', '.join(random)}. Move "
+                "them to the batch_tfms, or use in_memory=False"
             )
         items = [self.do_item(i) for i in range(len(self.dataset))]
         shapes = {tuple(item[0].shape) for item in items}
         if len(shapes) > 1:
             raise ValueError(
                 f"Clips in memory must have the same shape, got {len(shapes)} shapes between {min(shapes)} and "
-                f"{max(shapes)}: add ResizeSignal(milliseconds) to the item_tfms, or use in_memory=False"
+                f"{max(shapes)}: cut or pad them to one length, as `cached_clips` does, or use in_memory=False"
             )
         return tuple(part.to(self.device) for part in self.do_batch(items))
 
     def _is_random(self, tfm):
+        if isinstance(tfm, ResizeSignal):
+            return True  # it cuts and pads at a random position
         return isinstance(tfm, RandTransform) and tfm.split_idx in (None, getattr(self.dataset, "split_idx", None))

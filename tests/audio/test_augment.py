@@ -46,6 +46,32 @@ def test_validation_crops_are_the_loudest_segment():
     assert ActiveCrop(0.5, threshold=-10)(click, split_idx=0).abs().max() == 1
 
 
+def test_batches_are_cropped_clip_by_clip():
+    clips = [barks([1.0]), barks([3.0]), AudioTensor(torch.zeros(1, 5 * SR), sr=SR)]
+    batch = AudioTensor(torch.stack([c.as_subclass(torch.Tensor) for c in clips]), sr=SR)
+    crop = ActiveCrop(0.5)
+    out = crop(batch, split_idx=1)
+    assert out.sr == SR and type(out) is AudioTensor
+    assert all(torch.equal(a, crop(b, split_idx=1)) for a, b in zip(out, clips, strict=True))
+    starts = [[(clip[0, : -SR // 2] == x[0, 0]).nonzero()[0].item() for clip, x in zip(clips, crop(batch, split_idx=0))]
+              for _ in range(20)]  # fmt: skip
+    assert len({start[0] for start in starts}) > 10 and len({start[1] - start[0] for start in starts}) > 10
+    for clip, start in zip(clips[:2], zip(*starts)):
+        assert all(clip[:, s : s + SR // 2].square().mean() >= 0.999e-4 * clip.abs().max() ** 2 for s in start)
+
+
+@pytest.mark.parametrize("threshold", [-60.0, -20.0, -3.0])
+def test_random_crops_reach_exactly_the_loud_segments(threshold):
+    torch.manual_seed(0)
+    clip = AudioTensor(torch.randn(1, 60) * torch.linspace(0.01, 1, 60), sr=10)
+    power = clip.as_subclass(torch.Tensor).double().square()[0].unfold(-1, 20, 1).mean(-1)
+    loud = set((power >= 10 ** (threshold / 10) * clip.abs().max().item() ** 2).nonzero().flatten().tolist())
+    crop = ActiveCrop(2, threshold=threshold)
+    batch = AudioTensor(clip.as_subclass(torch.Tensor).expand(3000, 1, 60), sr=10)
+    seen = {(clip[0] == x).nonzero()[0].item() for x in crop(batch, split_idx=0)[:, 0, 0]}
+    assert seen == (loud or {power.argmax().item()})
+
+
 def test_clips_stay_whole_in_validation_if_asked():
     clip, crop = barks([1.0]), ActiveCrop(2, in_valid=False)
     assert crop(clip, split_idx=0).shape == (1, 2 * SR) and torch.equal(crop(clip, split_idx=1), clip)

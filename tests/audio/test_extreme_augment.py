@@ -76,7 +76,7 @@ def test_gradients_are_finite(case, kind, seed):
 
 
 @pytest.mark.parametrize(
-    "name, shapes", [("crop", [(900,), (2, 2, 900)]), ("masks", [(BINS, 40), (1, 1, 1, BINS, 40), (1, BINS, 40)])]
+    "name, shapes", [("crop", [(900,)]), ("masks", [(BINS, 40), (1, 1, 1, BINS, 40), (1, BINS, 40)])]
 )
 def test_a_wrong_number_of_dimensions_is_refused(name, shapes):
     check_wrong_shapes_are_refused(CASES[name], shapes)
