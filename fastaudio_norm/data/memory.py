@@ -34,8 +34,8 @@ class InMemoryDL(TfmdDL):
         random = [tfm.name for tfm in self.after_item.fs if self._is_random(tfm)]
         if random:
             raise ValueError(
-                f"Items in memory must be the same in each epoch, got random item transforms: {', '.join(random)}. Move "
-                "them to the batch_tfms, or use in_memory=False"
+                f"Items in memory must be the same in each epoch, got random item transforms: {', '.join(random)}. "
+                "Move them to the batch_tfms, or use in_memory=False"
             )
         items = [self.do_item(i) for i in range(len(self.dataset))]
         shapes = {tuple(item[0].shape) for item in items}
