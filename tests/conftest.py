@@ -17,8 +17,14 @@ from fastai.torch_core import set_seed  # noqa: E402
 import fastaudio_norm  # noqa: E402, F401  makes fastaudio importable
 from fastaudio_norm.data import make_clips, read_esc50  # noqa: E402
 
-# Folder of recorded clips: esc10/ and esc50/, each in ESC-50's layout. Tests that need a missing one are skipped.
+# Folder of larger sets of recorded clips: esc10/ and esc50/. Tests that need a missing one are skipped.
 RECORDED = Path(os.environ.get("FASTAUDIO_NORM_RECORDED") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def sounds():
+    "Folder of 40 recorded clips: ten classes, five folds."
+    return Path(__file__).parents[1] / "recorded"
 
 
 @pytest.fixture(scope="session")

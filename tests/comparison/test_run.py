@@ -35,9 +35,9 @@ def test_names_of_normalizations_mean_what_they_say():
     assert make_norm("global")[1][1] is not make_norm("global")[1][1]
 
 
-def test_the_linear_spectrogram_has_the_walkthroughs_shape(esc10):
+def test_the_linear_spectrogram_has_the_walkthroughs_shape(sounds):
     df = pd.DataFrame({"filename": ["1-100032-A-0.ogg"]})
-    [clip] = cached_clips(df, esc10, seconds=5).values()
+    [clip] = cached_clips(df, sounds, seconds=5).values()
     assert SPECS["linear"]()(clip).shape == (1, 201, 401)
 
 

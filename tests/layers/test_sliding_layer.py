@@ -38,8 +38,8 @@ def test_sliding_normalize_equals_torchaudio(frames, window, min_window, center,
 
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("norm_vars", [True, False])
-def test_sliding_normalize_equals_torchaudio_on_recordings(esc10, center, norm_vars):
-    clips = cached_clips(read_esc50(esc10).iloc[:24], esc10)
+def test_sliding_normalize_equals_torchaudio_on_recordings(sounds, center, norm_vars):
+    clips = cached_clips(read_esc50(sounds).iloc[:24], sounds)
     spec = torch.stack([SPECS["linear"]()(clip).as_subclass(torch.Tensor) for clip in clips.values()])
     expected = expected_by_torchaudio(spec, 100, center, 30, norm_vars)
     found = sliding_normalize(spec, 100, center, 30, norm_vars).double()

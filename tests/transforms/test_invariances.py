@@ -46,10 +46,10 @@ def plain(x):
 
 
 @pytest.fixture(scope="module")
-def recorded(esc10):
+def recorded(sounds):
     "Two clips of each class of ESC-10, by file name."
-    df = read_esc50(esc10)
-    return cached_clips(df.groupby("category").head(2), esc10)
+    df = read_esc50(sounds)
+    return cached_clips(df.groupby("category").head(2), sounds)
 
 
 def specs_of(clips, to_db=True):
