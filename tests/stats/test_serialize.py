@@ -7,7 +7,7 @@ import torch
 from recorders import recorded
 
 from fastaudio_norm.stats import StatsRecorder
-from fastaudio_norm.storage import MAX_JSON_BYTES, read_json, write_json
+from fastaudio_norm.storage import read_json, write_json
 
 
 @pytest.fixture
@@ -96,52 +96,22 @@ def test_a_file_with_invalid_content_is_refused(saved, how, message):
         StatsRecorder.load(file)
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (lambda text: text[:-20], "truncated"),
-        (lambda text: "", "truncated"),
-        (lambda text: text.replace('"sr', '"rs').replace("-6", "-7", 1), "changed after it was written"),
-        (lambda text: text.replace('"kind"', '"type"'), "not a statistics file of fastaudio_norm"),
-        (lambda text: text.replace('"version": 1', '"version": 2'), "layout version 2, expected version 1"),
-        (lambda text: text.replace('"mean": [', '"mean": [NaN, '), "expected finite numbers, got NaN"),
-        (lambda text: text.replace('"mean": [', '"mean": [1e999, '), "expected finite numbers, got 1e999"),
-        (lambda text: "[" * 100_000, "truncated"),
-        (lambda text: "[1, 2]", "expected a JSON object with"),
-        (lambda text: '{"a": 1' + "0" * 5000 + "}", "truncated"),
-        (lambda text: "\x00\x01", "truncated"),
-    ],
-)
-def test_a_damaged_file_is_refused(saved, change, message):
+def test_missing_and_damaged_files_are_refused(saved, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        StatsRecorder.load(tmp_path / "none.json")
     _, file = saved
-    file.write_text(change(file.read_text()))
-    with pytest.raises(ValueError, match=message):
+    file.write_text(file.read_text().replace("-6", "-7", 1))
+    with pytest.raises(ValueError, match="changed after it was written"):
+        StatsRecorder.load(file)
+    file.write_text(file.read_text()[:-20])
+    with pytest.raises(ValueError, match="truncated"):
         StatsRecorder.load(file)
 
 
-def test_missing_binary_and_oversized_files_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        StatsRecorder.load(tmp_path / "none.json")
-    (tmp_path / "noise").write_bytes(bytes(range(256)) * 10)
-    with pytest.raises(ValueError, match="truncated"):
-        StatsRecorder.load(tmp_path / "noise")
-    with open(tmp_path / "large.json", "wb") as large:
-        large.truncate(200 * 2**20)
-    with pytest.raises(ValueError, match="expected at most 64 MiB, got 200 MiB"):
-        StatsRecorder.load(tmp_path / "large.json")
-    assert MAX_JSON_BYTES == 64 * 2**20
-
-
-def test_a_failed_write_leaves_the_existing_file_unchanged(saved, monkeypatch):
+def test_statistics_that_cannot_be_saved_leave_the_existing_file_unchanged(saved):
     recorder, file = saved
     before = file.read_text()
     recorder.about = {"clips": float("nan")}
     with pytest.raises(ValueError):
         recorder.save(file)
-    recorder.about = {}
-    monkeypatch.setattr(
-        "fastaudio_norm.storage.os.fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left"))
-    )
-    with pytest.raises(OSError, match="No space"):
-        recorder.save(file)
-    assert file.read_text() == before and [f.name for f in file.parent.iterdir()] == ["stats.json"]
+    assert file.read_text() == before
