@@ -1,5 +1,6 @@
-"""Helpers of several tests: the repository's root, its notebooks, and commands run as a user would run them."""
+"""Helpers of several tests: the repository's root, its notebooks, commands, and processes that start quickly."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -7,6 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
+
+# Processes of this kind are forked from a server that has imported the libraries, but has run nothing.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["nbdev.test", "fastai.vision.all", "fastaudio_norm.all", "fastaudio_norm.cli.main"])
+COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
 
 
 def run(*command, cwd=ROOT, statuses=(0,)):
@@ -17,12 +23,53 @@ def run(*command, cwd=ROOT, statuses=(0,)):
     return done.stdout
 
 
+def redirect(out, err):
+    "Write everything that this process prints to two files."
+    for descriptor, path in ((1, out), (2, err)):
+        with open(path, "a") as file:
+            os.dup2(file.fileno(), descriptor)
+
+
+def execute(program, arguments, env, out, err):
+    redirect(out, err)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["-c", *arguments]
+    exec(compile(program, "program", "exec"), {"__name__": "__main__"})
+
+
+class Program:
+    "A running Python program, like `python -c PROGRAM ARGUMENT...`, but without the time for imports."
+
+    def __init__(self, folder, program, *arguments, **env):
+        self.out, self.err = (Path(folder, f"{name}-{os.urandom(4).hex()}") for name in ("out", "err"))
+        env = {**os.environ, **env}
+        args = program, [str(x) for x in arguments], env, self.out, self.err
+        self.process = PROCESSES.Process(target=execute, args=args)
+        self.process.start()
+
+    def send_signal(self, number):
+        os.kill(self.process.pid, number)
+
+    @property
+    def status(self):
+        "Exit status, negative for a signal; None while the program runs."
+        return self.process.exitcode
+
+    def printed(self, seconds=240):
+        "Wait for the end, and return what the program has printed to standard output and standard error."
+        self.process.join(seconds)
+        if self.status is None:
+            self.process.kill()
+            self.process.join()
+            raise AssertionError(f"still running after {seconds} s\n{self.err.read_text()}")
+        return self.out.read_text(), self.err.read_text()
+
+
 def run_notebook(notebook, log):
     "Run a notebook in this process, write everything that it prints to `log`, and exit with status 1 if a cell fails."
     from nbdev.test import test_nb
 
-    with open(log, "w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    redirect(log, log)
     succeeded, _ = test_nb(notebook, basepath=ROOT)
     sys.exit(0 if succeeded else 1)

@@ -2,31 +2,20 @@
 
 import errno
 import os
-import resource
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
+from support import COMMAND, Program
 
 from fastaudio_norm.audio.cache import cache_folder
 from fastaudio_norm.cli.main import main
 
-COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
-
-
-def start(*arguments, program=COMMAND, **options):
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    env = {**os.environ, "MPLBACKEND": "agg"}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
 # ---- signals
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.measure import Measurement, checkpoint
 add = Measurement.add
@@ -34,48 +23,51 @@ def add_slowly(self, *args):
     add(self, *args)
     time.sleep(0.3)
 Measurement.add, checkpoint.SAVE_INTERVAL = add_slowly, 0
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT
 main(sys.argv[1:])
 """
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_command_says_how_to_resume(number, status, clips, tmp_path):
-    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # background jobs ignore SIGINT
-    process = start("stats", clips, "--out", tmp_path / "out", program=SLOW, **heed)
+    stopped = Program(tmp_path, SLOW, "stats", clips, "--out", tmp_path / "out")
     while not (tmp_path / "out" / "stats.part.json").exists():
-        assert process.poll() is None, process.communicate()
+        assert stopped.status is None, stopped.printed()
         time.sleep(0.05)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == status and "Traceback" not in err
+    stopped.send_signal(number)
+    _, err = stopped.printed()
+    assert stopped.status == status and "Traceback" not in err
     assert "stopped; run the same command again to resume" in err.splitlines()[-1]
-    again = start("stats", clips, "--out", tmp_path / "out")
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 0 and "Resuming after" in err and "30 clips" in out
+    again = Program(tmp_path, COMMAND, "stats", clips, "--out", tmp_path / "out")
+    out, err = again.printed()
+    assert again.status == 0 and "Resuming after" in err and "30 clips" in out
     assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["stats.json", "stats.png"]
 
 
 # ---- disk space and memory
 
 
-def limit_file_size():
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+LIMITED = """
+import resource, sys
+from fastaudio_norm.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+main(sys.argv[1:])
+"""
 
 
 def test_a_command_that_cannot_write_leaves_no_incomplete_file(clips, tmp_path):
     out = tmp_path / "out"
-    process = start("stats", clips, "--out", out, preexec_fn=limit_file_size)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 2 and "Traceback" not in err
+    limited = Program(tmp_path, LIMITED, "stats", clips, "--out", out)
+    _, err = limited.printed()
+    assert limited.status == 2 and "Traceback" not in err
     assert os.strerror(errno.EFBIG) in err and "stats.json" in err
     assert list(out.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(clips):
-    process = start("stats", clips, "--out", "/dev/null/x")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 2 and err.splitlines()[-1].endswith("Give another folder: --out")
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["stats", "no/such/clips", "--out", "/dev/null/x"])
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Give another folder: --out")
 
 
 def test_without_a_home_the_cache_is_in_an_absolute_folder(monkeypatch):

@@ -1,28 +1,19 @@
 """Notebooks run and are clean, modules match their notebooks, and the site builds without warnings."""
 
-import multiprocessing
 import shutil
 
 import pytest
 from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
-from support import NOTEBOOKS, ROOT, run, run_notebook
+from support import NOTEBOOKS, PROCESSES, ROOT, run, run_notebook
 
 SECONDS = 300  # time limit of a notebook
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT / "nbs")))
 
 
-@pytest.fixture(scope="module")
-def processes():
-    "Start notebooks in processes forked from a server that has imported fastai, but has run nothing."
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nbdev.test", "fastai.vision.all", "fastaudio_norm.all"])
-    return context
-
-
 @each_notebook
-def test_notebook_runs_from_top_to_bottom(notebook, processes, tmp_path):
-    process = processes.Process(target=run_notebook, args=(notebook, tmp_path / "log"))
+def test_notebook_runs_from_top_to_bottom(notebook, tmp_path):
+    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log"))
     process.start()
     process.join(SECONDS)
     process.kill()

@@ -2,22 +2,23 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from support import PROCESSES, Program
 from worker_functions import length
 
 from fastaudio_norm.audio import workers
 from fastaudio_norm.audio.workers import map_in_processes
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", [multiprocessing.get_context("fork"), PROCESSES], ids=["inherited", "pickled"])
 def test_results_come_in_order_and_files_that_kill_processes_are_named(context, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(workers, "get_context", lambda _: multiprocessing.get_context(context))
-    files = [tmp_path / ("x" * n) for n in range(1, 20 if context == "fork" else 4)]
+    "Forked processes inherit the function and its data, others get them pickled."
+    monkeypatch.setattr(workers, "get_context", lambda _: context)
+    files = [tmp_path / ("x" * n) for n in range(1, 20)]
     files[2:2] = [tmp_path / "deadly", tmp_path / "bad", tmp_path / "deadly once"]
     found = list(map_in_processes(length, files))
     assert [file for file, _, _ in found] == files
@@ -48,10 +49,12 @@ list(map_in_processes(work, map(Path, "abcdefghij")))
 """
 
 
-def test_workers_exit_when_their_parent_is_killed():
-    parent = subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True)
-    pids = [int(parent.stdout.readline()) for _ in range(os.cpu_count())]
-    parent.kill()
+def test_workers_exit_when_their_parent_is_killed(tmp_path):
+    parent = Program(tmp_path, ORPHANS)
+    while len(pids := parent.out.read_text().splitlines() if parent.out.exists() else []) < os.cpu_count():
+        assert parent.status is None, parent.printed()
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
     for pid in pids:
         for _ in range(100):
             if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:

@@ -1,8 +1,7 @@
 """The comparison: reproducible, resumable, without a leak from validation."""
 
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from support import COMMAND, Program
 
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.run import compare, run_settings
@@ -100,10 +100,7 @@ def test_the_settings_that_name_a_results_file_do_not_change(df, made_up):
 
 def test_a_killed_comparison_resumes(made_up, tmp_path):
     "At the end, its file equals the file of an uninterrupted comparison."
-    command = [
-        sys.executable, "-c", "from fastaudio_norm.cli.main import main; main()", "compare", "--path", str(made_up),
-        *"--norms none global --folds 1 --runs 2 --epochs 1 --bs 16 --out".split(),
-    ]  # fmt: skip
+    arguments = "--norms none global --folds 1 --runs 2 --epochs 1 --bs 16".split()
     options = {"norms": ["none", "global"], "folds": [1], "runs": 2, "recipe": SHORT, "bs": 16}
     uninterrupted = compare(made_up, **options, out=tmp_path / "uninterrupted")
     results = tmp_path / "killed" / Path(uninterrupted.attrs["file"]).name
@@ -111,11 +108,11 @@ def test_a_killed_comparison_resumes(made_up, tmp_path):
     def lines():
         return results.read_bytes().count(b"\n") if results.exists() else 0
 
-    process = subprocess.Popen([*command, tmp_path / "killed"], stderr=subprocess.DEVNULL)
-    while lines() < 3 and process.poll() is None:  # the header and two of four runs
+    killed = Program(tmp_path, COMMAND, "compare", "--path", made_up, "--out", tmp_path / "killed", *arguments)
+    while lines() < 3 and killed.status is None:  # the header and two of four runs
         time.sleep(0.05)
-    process.kill()
-    process.wait()
+    killed.send_signal(signal.SIGKILL)
+    killed.printed()
     assert 3 <= lines() < 5
     with open(results, "ab") as file:
         file.write(b'{"norm": "none", "fo')  # as if killed while writing a line

@@ -1,8 +1,6 @@
 """`StatsCallback` records the spectrograms of training."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import lr_find  # noqa: F401  patched into Learner
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
+from support import Program
 
 from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls
@@ -143,9 +142,8 @@ print(json.dumps([(r.nobservations, r.mean.flatten().tolist(), r.std.flatten().t
 def test_distributed_training_counts_each_clip_once(tmp_path):
     specs = torch.randn(8, 1, 5, 6)  # seven train; fastai repeats one, so that both processes have four
     torch.save(specs, tmp_path / "specs")
-    command = [sys.executable, "-c", DISTRIBUTED]
-    ranks = [subprocess.Popen([*command, str(r), tmp_path], stdout=subprocess.PIPE, text=True) for r in range(2)]
-    first, second = (json.loads(rank.communicate(timeout=900)[0].splitlines()[-1]) for rank in ranks)
+    ranks = [Program(tmp_path, DISTRIBUTED, rank, tmp_path) for rank in range(2)]
+    first, second = (json.loads(rank.printed()[0].splitlines()[-1]) for rank in ranks)
     assert first == second
     x = specs[:7].double()
     for (n, mean, std), dims in zip(first, [(0, 1, 2, 3), (0, 1, 3)]):
