@@ -14,13 +14,13 @@ from fastaudio_norm.train import Recipe, make_tfms, train_run
 def train(made_up):
     "Function that trains a network on synthetic clips."
 
-    def train(norm="wave+channel", recipe=Recipe(epochs=1)):  # noqa: B008
+    def train(norm="wave+channel", recipe=Recipe(epochs=1), arch="xresnet18"):  # noqa: B008
         df = read_esc50(made_up)
         clips = cached_clips(df, made_up)
         item_tfms, batch_tfms = make_tfms(norm, recipe)
         tfms = {"item_tfms": item_tfms, "batch_tfms": batch_tfms}
         dls = get_dls(df, made_up, bs=10, **tfms, clips=clips, num_workers=0)
-        return train_run(dls, recipe)
+        return train_run(dls, recipe, arch)
 
     return train
 
