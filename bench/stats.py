@@ -9,6 +9,7 @@ mean and standard deviation of each bin; fastaudio_norm also computes those of a
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class WithQuantiles(Ours):
 
 
 class ByHand:
-    "Running mean and std as they are commonly written: float32 values of each batch, merged by the number of items."
+    "Running mean and std in the usual way: float32 values of each batch, merged by the number of items."
 
     layout = staticmethod(as_is)
     correction = 1
@@ -167,7 +168,7 @@ def print_costs(rounds, device):
         print(f"{name:34}{ms:8.2f}{ms / read:12.1f}{ms / ours:9.1f}")
 
 
-def esc10(folder):
+def recorded_spectrograms(folder):
     "Linear spectrograms in dB of all clips, in batches of 64."
     df = read_esc50(folder)
     clips = cached_clips(df, folder, seconds=5)
@@ -179,7 +180,7 @@ def esc10(folder):
 def datasets(clips):
     "Titles and batches of the four data sets. The last batch is smaller than the others."
     sizes = [64, 64, 23]
-    recorded = esc10(clips)
+    recorded = recorded_spectrograms(clips)
     yield f"(i) {len(torch.cat(recorded))} clips of {Path(clips).name}, last batch {len(recorded[-1])}", recorded
     yield "(ii) mean 10,000, std 1", [torch.randn(n, 1, 201, 401) + 1e4 for n in sizes]
     yield "(iii) level drifts by 20 dB a batch", [torch.randn(n, 1, 201, 401) + 20 * i for i, n in enumerate(sizes)]
@@ -214,8 +215,12 @@ def print_errors(clips, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    esc10 = ROOT.parent / "shared" / "data" / "esc10"
-    parser.add_argument("--clips", default=esc10 if esc10.exists() else None, help="folder with the layout of ESC-50")
+    recorded = os.environ.get("FASTAUDIO_NORM_RECORDED")
+    parser.add_argument(
+        "--clips",
+        default=Path(recorded) / "esc10" if recorded else None,
+        help="folder with the layout of ESC-50 (default: esc10/ in $FASTAUDIO_NORM_RECORDED, or synthetic clips)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="number of rounds with eight timed updates each")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()

@@ -66,10 +66,11 @@ class Program:
         return self.out.read_text(), self.err.read_text()
 
 
-def run_notebook(notebook, log):
+def run_notebook(notebook, log, env):
     "Run a notebook in this process, write everything that it prints to `log`, and exit with status 1 if a cell fails."
     from nbdev.test import test_nb
 
     redirect(log, log)
+    os.environ.update(env)
     succeeded, _ = test_nb(notebook, basepath=ROOT)
     sys.exit(0 if succeeded else 1)

@@ -7,13 +7,22 @@ from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
 from support import NOTEBOOKS, PROCESSES, ROOT, run, run_notebook
 
+from fastaudio_norm.data import make_clips
+
 SECONDS = 300  # time limit of a notebook
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT / "nbs")))
 
 
+@pytest.fixture(scope="module")
+def short_clips(tmp_path_factory):
+    "Folder of short clips for the tutorials, which otherwise synthesize longer ones."
+    return make_clips(tmp_path_factory.mktemp("sounds"), per_fold=2, seconds=0.5)
+
+
 @each_notebook
-def test_notebook_runs_from_top_to_bottom(notebook, tmp_path):
-    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log"))
+def test_notebook_runs_from_top_to_bottom(notebook, short_clips, tmp_path):
+    env = {"SOUNDS": str(short_clips)}
+    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log", env))
     process.start()
     process.join(SECONDS)
     process.kill()
