@@ -104,7 +104,7 @@ def digest(out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=10_000, help="number of clips (default: 10000)")
-    parser.add_argument("--kills", type=int, default=20, help="number of kills (default: 20)")
+    parser.add_argument("--kills", type=int, default=20, help="how many times to kill the process (default: 20)")
     args = parser.parse_args()
     rng, same = random.Random(0), True
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""Median times of functions that are compared in one run.
+"""Median run times of several functions, measured together.
 
-The functions take turns, and each is called on a rotation of batches that does not fit into the processor's caches.
+The functions take turns. Each one cycles through more batches than fit into the processor's caches.
 """
 
 import statistics

@@ -78,7 +78,7 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fraction", type=float, default=1.0, metavar="F",
-        help="share of the clips to measure, drawn at random, above 0 and at most 1 (default: 1)",
+        help="fraction of the clips to measure, drawn at random; above 0, at most 1 (default: 1)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed for --fraction (default: 0)")
     parser.add_argument(

@@ -19,7 +19,7 @@ FORMAT, FORMAT_VERSION = "fastaudio_norm results", 1  # in the first line of eac
 
 
 class Results:
-    """Finished runs with the same settings, stored in a file that no other process can use inside the `with` block.
+    """A file of finished runs that share their settings. Inside the `with` block, no other process can use the file.
 
     Entering the block raises `ValueError` if another process uses the file, or the file is damaged.
     """

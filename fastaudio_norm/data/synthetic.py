@@ -27,7 +27,7 @@ def _tone(rng, t, f0, partials=((1, 1.0),), sweep=0.0, vibrato=0.0):
 
 
 def _events(rng, t, per_second, sound, regular=False):
-    "Add `sound(seconds since the event)` at each event; events are evenly spaced if `regular`, else random."
+    "Sum of events, each a `sound(seconds since its start)`. They are evenly spaced if `regular`, else random."
     period, last = 1 / per_second, 0.8 * t[-1]  # an event near the end would hardly be audible
     if regular:
         starts = np.arange(rng.uniform(0, min(period, last)), t[-1], period)

@@ -22,12 +22,12 @@ class Layer(nn.Module):
 
 # %% ../../nbs/layers/base.ipynb #f22eabc7
 def nonzero_scale(
-    level: torch.Tensor,  # mean or other estimate of the level
-    spread: torch.Tensor,  # standard deviation or other estimate of the spread
+    location: torch.Tensor,  # mean or another estimate of the location
+    spread: torch.Tensor,  # standard deviation or another estimate of the spread
 ) -> torch.Tensor:
-    "`spread`, with 1 wherever it is zero or below the float32 rounding error of `level`."
+    "`spread`, with 1 wherever it is zero or below the float32 rounding error of `location`."
     float32 = torch.finfo(torch.float32)
-    threshold = (float32.eps * level.abs()).clamp(min=float32.tiny)
+    threshold = (float32.eps * location.abs()).clamp(min=float32.tiny)
     return torch.where(spread > threshold, spread, torch.ones_like(spread))
 
 # %% ../../nbs/layers/base.ipynb #668e4458

@@ -20,14 +20,14 @@ def short_time_normalize(
     "Subtract the mean of a sliding window and divide by its standard deviation, both shared by all channels."
     check_waveform(x)
     wide = in_float64(x)
-    level = wide.mean((-2, -1), keepdim=True)
-    wide = wide - level
+    offset = wide.mean((-2, -1), keepdim=True)
+    wide = wide - offset
     power = wide.square().mean((-2, -1), keepdim=True)  # ONNX export of torch.std_mean is wrong in float64
     least = power.clamp(min=torch.finfo(power.dtype).tiny).sqrt() * 10 ** (floor / 20)
     means, variances = window_moments(wide, *window_bounds(x.shape[-1], window))
     mean = means.mean(-2, keepdim=True)
     var = (variances + (means - mean).square()).mean(-2, keepdim=True)
-    scale = nonzero_scale(level, var.sqrt().maximum(least))
+    scale = nonzero_scale(offset, var.sqrt().maximum(least))
     return like_input((wide - mean) / scale, x)
 
 

@@ -18,7 +18,7 @@ from ..transforms import Normalizer, SpecNormalize, spectrograms_in
 # %% ../../nbs/monitor/drift_callback.ipynb #290a5293
 def _find_normalizers(tfms, kind):
     "Transforms in the pipeline `tfms` that normalize tensors of type `kind`."
-    return [tfm for tfm in getattr(tfms, "fs", ()) if isinstance(tfm, Normalizer) and issubclass(kind, tfm.touches)]
+    return [tfm for tfm in getattr(tfms, "fs", ()) if isinstance(tfm, Normalizer) and issubclass(kind, tfm.input_type)]
 
 
 class DriftCallback(Callback):

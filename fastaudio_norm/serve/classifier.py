@@ -70,4 +70,4 @@ def renormalize(
     if difference:
         raise ValueError(f"The statistics do not fit this model: they are of spectrograms with {difference}")
     for layer in norms:
-        layer.take(stats)
+        layer.replace_statistics(stats)

@@ -18,8 +18,8 @@ from .recorder import StatsRecorder
 # %% ../../nbs/stats/plots.ipynb #5b0d574e
 def sampling_margins(
     recorder: StatsRecorder,  # from `measure`
-) -> tuple[np.ndarray, np.ndarray] | None:  # of mean and std, [bins + 1], the last one for all bins; None for all clips
-    "Three standard errors of the statistics, if only a sample of the clips was measured."
+) -> tuple[np.ndarray, np.ndarray] | None:  # of mean and std, [bins + 1], the last one for all bins
+    "Three standard errors of the statistics of a sample; None if all clips were measured."
     sample = recorder.about.get("sample")
     return sample and tuple(3 * np.array(sample[f"standard error of {name}"]) for name in ("mean", "std"))
 

@@ -23,7 +23,7 @@ def settings_difference(
     settings: dict | None,  # expected settings, or None if unknown
     others: dict | None,  # settings to compare, or None if unknown
 ) -> str:  # differences, such as "n_fft=400 instead of 1024"; empty for equal settings
-    "Describe how `others` differs from `settings`, among the names that both contain."
+    "Describe how `others` differs from `settings`. Names that only one of them contains are ignored."
     shared = sorted((settings or {}).keys() & (others or {}).keys())
     return ", ".join(f"{k}={others[k]!r} instead of {settings[k]!r}" for k in shared if others[k] != settings[k])
 
@@ -62,7 +62,7 @@ class StatsRecorder:
         if nonfinite not in ("raise", "skip"):
             raise ValueError(f'nonfinite must be "raise" or "skip", got {nonfinite!r}')
         self.correction, self.nonfinite, self.quantiles, self.settings = correction, nonfinite, quantiles, settings
-        self.of_clips = clips
+        self.records_clips = clips
         self.clips = None  # `ClipFeatures`, after the first clip
         self.about = {}  # notes to save with the statistics, such as the number of clips
         self.batches = self.skipped = 0  # number of updates, and of values that were not finite
@@ -114,7 +114,7 @@ def add(
             self._histogram = self._histogram.widened(*limits) if self._histogram else Histogram(*limits)
             if histogram:
                 self._histogram.add(histogram)
-        if self.of_clips and clips:
+        if self.records_clips and clips:
             if self.clips:
                 self.clips.merge(clips)
             else:
@@ -147,7 +147,7 @@ def _check_values(self: StatsRecorder, x, moments, values):
         raise ValueError(f"{nonfinite:,} of {values:,} values are not finite in {where}; {advice}")
     if not np.isfinite(moments.m2).all():
         raise ValueError(f"Values are too large to be squared in float64 in {where}")
-    if self.of_clips and (x.ndim != 4 or nonfinite):
+    if self.records_clips and (x.ndim != 4 or nonfinite):
         raise ValueError(f"clips=True needs finite batches [batch, channel, frequency, time], got {where}")
     return nonfinite
 
@@ -170,13 +170,13 @@ def update(
         rows, lengths, shape = as_rows(x, self.red_dims, lengths)
         values = int(lengths.sum()) * rows.shape[1]
         if values:
-            found = row_moments(rows, lengths, self.quantiles or self.of_clips, each_item=self.of_clips)
+            found = row_moments(rows, lengths, self.quantiles or self.records_clips, each_item=self.records_clips)
             each_row = found.pooled(0).reshaped(shape)
             self.skipped += self._check_values(x, each_row, values)
             self.add(each_row.pooled(self.red_dims))
             if self.quantiles:
                 self._histogram.count(rows, lengths, shape)
-            if self.of_clips:
+            if self.records_clips:
                 self.clips = self.clips or ClipFeatures(x.shape[2])
                 self.clips.update(found.reshaped((*x.shape[:3], 1)))
         self.batches += 1
@@ -233,7 +233,7 @@ def empty_copy(
     red_dims: Sequence[int] | None = None,  # default: the same
 ) -> StatsRecorder:
     "A recorder with the same options and settings that has counted nothing."
-    options = (self.correction, self.nonfinite, self.quantiles, self.settings, self.of_clips)
+    options = (self.correction, self.nonfinite, self.quantiles, self.settings, self.records_clips)
     return StatsRecorder(red_dims or self.red_dims, *options)
 
 
@@ -249,7 +249,7 @@ def check_mergeable(
         raise ValueError(refused + "they keep different dimensions")
     if self.quantiles and not other.quantiles:
         raise ValueError(refused + "it does not record quantiles")
-    if self.of_clips and not other.of_clips:
+    if self.records_clips and not other.records_clips:
         raise ValueError(refused + "it does not record how clips differ")
     difference = settings_difference(self.settings, other.settings)
     if difference:

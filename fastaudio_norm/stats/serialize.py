@@ -113,7 +113,7 @@ def _recorder_from(content):
     new = StatsRecorder(*options, settings=content["settings"], clips="clips" in content)
     new.about, new.batches, new.skipped = (content[name] for name in ("about", "batches", "skipped"))
     moments = _moments_from(content, new.red_dims, new.quantiles)
-    clips = _clips_from(content["clips"], moments.n) if new.of_clips else None
+    clips = _clips_from(content["clips"], moments.n) if new.records_clips else None
     new.add(moments, _histogram_from(content, moments) if new.quantiles else None, clips)
     return new
 

@@ -18,7 +18,7 @@ from ..layers import Layer, check_real
 class Normalizer(Transform):
     "Base class of normalizing transforms: warns if nothing in the input has the type that it normalizes."
 
-    touches: type  # tensors of this type are normalized
+    input_type: type  # tensors of this type are normalized
     hint: str  # advice for the warning: the right place for the transform
 
     def __repr__(self) -> str:
@@ -26,7 +26,7 @@ class Normalizer(Transform):
 
     def _call(self, method, *args, **kwargs):
         items = args[0] if isinstance(args[0], (tuple, list)) else (args[0],)
-        if method == "encodes" and not any(isinstance(x, self.touches) for x in items):
+        if method == "encodes" and not any(isinstance(x, self.input_type) for x in items):
             types = ", ".join(type(x).__name__ for x in items)
             warnings.warn(f"{type(self).__name__} has no effect on ({types}): {self.hint}", stacklevel=3)
         return super()._call(method, *args, **kwargs)
@@ -45,7 +45,7 @@ def with_metadata(
 class SpecNormalizer(Normalizer):
     "Base class of transforms that normalize spectrograms [batch, channel, frequency, time] by `self.layer`."
 
-    touches = TensorImageBase
+    input_type = TensorImageBase
     hint = "it normalizes a TensorImageBase, such as an AudioSpectrogram, so place it after AudioToSpec"
     layer: Layer
 

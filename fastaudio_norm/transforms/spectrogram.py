@@ -39,14 +39,14 @@ def _check_arguments(axes, method, feature_range):
 
 # %% ../../nbs/transforms/spectrogram.ipynb #479660a3
 class SpecNormalize(SpecNormalizer, Normalize):
-    """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: subtract level, divide by spread.
+    """Normalize spectrograms, `TensorImageBase` [batch, channel, frequency, time]: `(x - mean) / std`.
 
-    Level and spread are taken over `axes`. With 0 among the axes they belong to the training set: pass `mean` and
-    `std`, or neither to fit them on the training split when the loaders are created. Without 0, each clip has its own.
+    Statistics are computed over `axes`. With 0 among the axes they belong to the training set: pass `mean` and `std`,
+    or neither to fit them on the training split when the loaders are created. Without 0, each clip has its own.
     Values without any spread are only shifted. Single items, without a batch dimension, work as well. Raises
     `ValueError` for a spectrogram that does not fit the statistics or is empty, and `TypeError` for a complex one.
 
-    `mean` and `std` hold level and spread of the data set for every method; for "minmax", `std` is the range. `decode`
+    For "minmax", `mean` and `std` hold minimum and range; for "robust", median and interquartile range. `decode`
     inverts dataset statistics. It cannot invert statistics of each clip, so `show_batch` then shows normalized values.
     """
 
@@ -54,8 +54,8 @@ class SpecNormalize(SpecNormalizer, Normalize):
 
     def __init__(
         self,
-        mean: float | torch.Tensor | None = None,  # level; broadcasts with [batch, channel, frequency, time]
-        std: float | torch.Tensor | None = None,  # spread, likewise; pass both or neither
+        mean: float | torch.Tensor | None = None,  # broadcasts with [batch, channel, frequency, time]
+        std: float | torch.Tensor | None = None,  # likewise; pass both or neither
         axes: Sequence[int] = (0, 2, 3),  # dimensions to reduce over
         method: str = "zscore",  # "zscore", "minmax" or "robust"
         feature_range: Sequence[float] = (0, 1),  # interval that "minmax" maps minimum and maximum to
@@ -66,7 +66,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
         if (mean is None) != (std is None):
             raise ValueError("Pass both mean and std, or neither to fit them on the training split")
         if mean is not None and not self.of_dataset:
-            raise ValueError(f"axes={self.axes} normalizes each clip alone: omit mean and std, or include 0 in axes")
+            raise ValueError(f"axes={self.axes} normalizes each clip by its own statistics: omit mean and std, or include 0 in axes")
         self.settings = None  # of the spectrograms that the statistics were measured on
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():
@@ -158,7 +158,7 @@ def check(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> None:
 
 # %% ../../nbs/transforms/spectrogram.ipynb #5e5e4abc
 @patch
-def _take(self: SpecNormalize, recorder):
+def _set_statistics(self: SpecNormalize, recorder):
     self.mean, self.std = map(_as_statistic, dataset_statistics(recorder, self.axes, self.method))
     self.settings = recorder.settings
 
@@ -173,7 +173,7 @@ def _fit(self: SpecNormalize, dl):
         record_training_split(recorder, dl)
     except (AttributeError, NotFoundLookupError) as e:  # Transform.setup would swallow them
         raise RuntimeError(f"{type(self).__name__} could not be fitted: {e}") from e
-    self._take(recorder)
+    self._set_statistics(recorder)
 
 
 @patch(cls_method=True)
@@ -184,10 +184,10 @@ def from_stats(
     **kwargs,  # `method` and `feature_range`
 ) -> "SpecNormalize":
     "A transform with known statistics. Raises `ValueError` if the file is not valid or its dimensions do not fit."
-    norm = cls(axes=axes, **kwargs)
     if isinstance(stats, PretrainedStats):
-        return cls(stats.mean, stats.std, axes)
+        return cls(stats.mean, stats.std, axes, **kwargs)
+    norm = cls(axes=axes, **kwargs)
     if not norm.of_dataset:
         raise ValueError(f"With axes={norm.axes} each clip has its own statistics: `from_stats` needs 0 in axes")
-    norm._take(stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats))
+    norm._set_statistics(stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats))
     return norm

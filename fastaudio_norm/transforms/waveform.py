@@ -41,7 +41,7 @@ class AudioNormalize(Normalizer):
     empty, not finite or too loud for float32, and `TypeError` if it is complex.
     """
 
-    touches, hint = AudioTensor, HINT
+    input_type, hint = AudioTensor, HINT
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class ShortTimeNormalize(Normalizer):
     `ValueError` if a clip is not finite, and `TypeError` if it is complex.
     """
 
-    touches, hint = AudioTensor, HINT
+    input_type, hint = AudioTensor, HINT
 
     def __init__(
         self,
