@@ -56,7 +56,7 @@ class Ours:
 
 
 class WithQuantiles(Ours):
-    "Also records histograms. Leaves out the statistics of all bins, which need only one merge of histograms, at the end."
+    "Also records histograms. Leaves out the statistics of all bins, which need one merge of histograms at the end."
 
     def __init__(self):
         super().__init__(quantiles=True)
