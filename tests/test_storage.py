@@ -103,6 +103,9 @@ def test_check_writable_creates_nothing_and_names_the_obstacle(tmp_path):
     assert names(tmp_path) == []
     with pytest.raises(OSError, match="/dev/null is not a folder. Choose another"):
         check_writable("/dev/null/x/y", "Choose another")
+    (tmp_path / "program").touch(mode=0o755)
+    with pytest.raises(OSError, match="program is not a folder. Choose another"):
+        check_writable(tmp_path / "program" / "x", "Choose another")
     (tmp_path / "read-only").mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
     if not os.access(tmp_path / "read-only", os.W_OK):  # root may write anywhere
         with pytest.raises(OSError, match="read-only is not writable. Choose another"):
@@ -139,6 +142,15 @@ def test_other_content_does_not_match_the_checksum(content, other, file):
         assert read_json(file, "numbers", 1) == content
     else:
         assert "was changed after it was written" in refusal(file)
+
+
+def test_the_order_of_keys_does_not_matter(file):
+    "Another program may write the same JSON in another form."
+    write_json(file, "numbers", 1, {"a": 1, "b": {"c": 2, "d": 3}})
+    document = json.loads(file.read_text())
+    document["content"] = {"b": {"d": 3, "c": 2}, "a": 1}
+    file.write_text(json.dumps(document, indent=4))
+    assert read_json(file, "numbers", 1) == {"a": 1, "b": {"c": 2, "d": 3}}
 
 
 def test_kind_and_version_must_match(file):
