@@ -1,6 +1,6 @@
 """Median run times of several functions, measured together.
 
-The functions take turns. Each one cycles through more batches than fit into the processor's caches.
+The functions take turns, and cycle through more batches than fit into the processor's caches.
 """
 
 import statistics

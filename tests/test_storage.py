@@ -117,7 +117,7 @@ def test_check_writable_creates_nothing_and_names_the_obstacle(tmp_path):
 def test_reading_returns_exactly_what_was_written(content, kind, version, file):
     write_json(file, kind, version, content)
     again = read_json(file, kind, version)
-    assert repr(again) == repr(content)  # also tells 1 from 1.0 and True, and -0.0 from 0.0
+    assert repr(again) == repr(content)  # also distinguishes 1 from 1.0 and True, and -0.0 from 0.0
     first = file.read_bytes()
     write_json(file, kind, version, again)
     assert file.read_bytes() == first
