@@ -66,7 +66,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
         if (mean is None) != (std is None):
             raise ValueError("Pass both mean and std, or neither to fit them on the training split")
         if mean is not None and not self.of_dataset:
-            raise ValueError(f"axes={self.axes} uses each clip's own statistics: omit mean and std, or include 0 in axes")
+            raise ValueError(f"axes={self.axes} uses statistics of each clip: omit mean and std, or include 0 in axes")
         self.settings = None  # of the spectrograms that the statistics were measured on
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():

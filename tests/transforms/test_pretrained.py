@@ -16,7 +16,7 @@ def test_constants_of_pretrained_networks_are_applied(stats):
 
 
 def test_options_of_the_transform_apply_to_constants_too():
-    with pytest.raises(ValueError, match="uses each clip's own statistics"):
+    with pytest.raises(ValueError, match="uses statistics of each clip"):
         SpecNormalize.from_stats(ast_stats, axes=(2, 3))
     x = TensorImageBase(torch.randn(2, 1, 128, 30))
     half, whole = (SpecNormalize.from_stats(ast_stats, method="minmax", feature_range=r)(x) for r in ((0, 0.5), (0, 1)))
