@@ -5,14 +5,10 @@
 # %% auto #0
 __all__ = ['PadClips']
 
-# %% ../../nbs/compat/padding.ipynb #1d4d45fe
+# %% ../../nbs/compat/padding.ipynb #9fe6028b
 import warnings
-from collections.abc import Callable
-from functools import wraps
-from inspect import signature
 
 import torch
-from fastaudio.core.config import AudioBlock
 from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 
@@ -48,19 +44,3 @@ class PadClips(Transform):
             return (*sample[:i], clip, *sample[i + 1 :])
 
         return [padded(sample) for sample in samples]
-
-# %% ../../nbs/compat/padding.ipynb #0be2d6b5
-def _pad_and_name(init: Callable) -> Callable:
-    "Wrap `AudioBlock.__init__`: pad batches, and name the function that reads files."
-
-    @wraps(init)
-    def wrapped(self, *args, **kwargs):
-        init(self, *args, **kwargs)
-        self.type_tfms[0].__name__ = "create"
-        self.dls_kwargs = {"before_batch": PadClips(), **self.dls_kwargs}
-
-    wrapped.__signature__ = signature(init)
-    return wrapped
-
-
-AudioBlock.__init__ = _pad_and_name(AudioBlock.__init__)

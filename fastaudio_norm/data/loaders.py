@@ -6,6 +6,7 @@
 __all__ = ['get_dls']
 
 # %% ../../nbs/data/loaders.ipynb #b6f42f2c
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import ColReader
 from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
+from fasttransform.transform import Transform
 
 from ..audio import SAMPLE_RATE
 from ..compat import PadClips
@@ -34,15 +36,16 @@ class _ClipPath:
         return self.folder / row.filename
 
 
-class _ReadClip:
+class _ReadClip(Transform):
     "Read a file as an `AudioTensor`, resampled and mixed down, or take it from `clips` if it is in `folder`."
 
-    __name__ = "read_clip"
+    input_types = (str, os.PathLike)  # items that a `Learner` can predict, besides rows of the table
 
     def __init__(self, folder, sample_rate, clips):
         self.folder, self.clips, self.prepare = folder, clips, PreprocessAudio(sample_rate=sample_rate)
 
-    def __call__(self, file):
+    def encodes(self, file):
+        file = Path(file)
         if file.parent == self.folder and file.name in self.clips:
             return self.clips[file.name].clone()
         return self.prepare(file)
@@ -62,7 +65,7 @@ def get_dls(
 ) -> DataLoaders:  # batches of (waveforms [batch, 1, samples], categories)
     """Loaders of waveforms and their categories, with one fold as the validation set.
 
-    A `Learner` on these loaders can predict the `Path` of any file.
+    A `Learner` on these loaders can predict any file, named by a `str` or a `Path`.
     """
     folder = Path(path) / "audio"
     read = _ReadClip(folder, sample_rate, {} if clips is None else clips)

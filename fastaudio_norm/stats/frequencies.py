@@ -23,7 +23,7 @@ def gammatone_frequencies(
     low, high = (math.log10(1 + 0.00437 * f) for f in (f_min, f_max))
     return (10 ** torch.linspace(low, high, n_filters, dtype=torch.float64) - 1) / 0.00437
 
-# %% ../../nbs/stats/frequencies.ipynb #888d6cde
+# %% ../../nbs/stats/frequencies.ipynb #28c6a50c
 MAX_BINS = 10**6
 
 
@@ -31,7 +31,8 @@ def _frequencies_of(settings):
     if any(settings.get(name) is not None and settings[name] > MAX_BINS for name in ("n_fft", "n_mels", "n_filters")):
         raise ValueError(f"expected at most {MAX_BINS:,} bins")
     if settings.get("filters") == "gammatone":
-        return gammatone_frequencies(settings["f_min"], settings["f_max"], settings["n_filters"]).numpy()
+        centres = gammatone_frequencies(settings["f_min"], settings["f_max"], settings["n_filters"])
+        return _rate_ratio(settings) * centres.numpy()
     if not {"mel", "sr", "n_fft"} <= settings.keys():
         return None
     import librosa
@@ -40,7 +41,13 @@ def _frequencies_of(settings):
         return librosa.fft_frequencies(sr=settings["sr"], n_fft=settings["n_fft"])
     f_max = settings["f_max"] or settings["sample_rate"] / 2
     htk = settings["mel_scale"] == "htk"
-    return librosa.mel_frequencies(settings["n_mels"] + 2, fmin=settings["f_min"], fmax=f_max, htk=htk)[1:-1]
+    edges = librosa.mel_frequencies(settings["n_mels"] + 2, fmin=settings["f_min"], fmax=f_max, htk=htk)
+    return _rate_ratio(settings) * edges[1:-1]
+
+
+def _rate_ratio(settings):
+    "Ratio of the clip's sample rate to the one that the filters were made for: it shifts each filter in frequency."
+    return settings["sr"] / settings["sample_rate"] if {"sr", "sample_rate"} <= settings.keys() else 1
 
 
 def bin_frequencies(
