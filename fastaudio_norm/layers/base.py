@@ -54,7 +54,8 @@ def like_input(
     "`out` on the device of `x` and in its dtype; float32 for integer `x`."
     return out.to(x.device, x.dtype if x.is_floating_point() else torch.float32)
 
-# %% ../../nbs/layers/base.ipynb #8b9eeeb6
+# %% ../../nbs/layers/base.ipynb #0d8306ff
 def can_use_kernels(x: torch.Tensor) -> bool:
     "Whether compiled CPU loops may process `x`: it is on the CPU, needs no gradient, and no graph is being traced."
-    return x.device.type == "cpu" and not x.requires_grad and not torch.compiler.is_compiling()
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return x.device.type == "cpu" and not x.requires_grad and not traced

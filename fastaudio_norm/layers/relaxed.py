@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['RelaxedFreqNorm']
 
-# %% ../../nbs/layers/relaxed.ipynb #80d0ba5c
+# %% ../../nbs/layers/relaxed.ipynb #dbb0f3f3
+import math
 import torch
-from .base import Layer, at_least_float32, check_real, in_float64, like_input
+from .base import Layer, check_real, in_float64
+from .standardize import clip_statistics, standardize
 
-# %% ../../nbs/layers/relaxed.ipynb #087a333e
+# %% ../../nbs/layers/relaxed.ipynb #022ae993
 class RelaxedFreqNorm(Layer):
     "Relaxed instance frequency-wise normalization of spectrograms [..., channel, frequency, time], clip by clip."
 
@@ -25,11 +27,12 @@ class RelaxedFreqNorm(Layer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_real(x)
         relaxation, eps = self.options["relaxation"], self.options["eps"]
-        wide = at_least_float32(x)
-        bin_std, bin_mean = map(in_float64, torch.std_mean(wide, (-3, -1), correction=0, keepdim=True))
+        clips = x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:])
+        bin_mean, bin_std = map(in_float64, clip_statistics(clips, (1, 3)))
         bin_var, mean = bin_std.square(), bin_mean.mean(-2, keepdim=True)
         var = (bin_var + (bin_mean - mean).square()).mean(-2, keepdim=True)
         weight = relaxation * (var + eps).rsqrt()
         bin_weight = (1 - relaxation) * (bin_var + eps).rsqrt()
-        out = wide * (weight + bin_weight).to(wide) - (weight * mean + bin_weight * bin_mean).to(wide)
-        return like_input(out, x)
+        offset = (weight * mean + bin_weight * bin_mean) / (weight + bin_weight)
+        to = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
+        return standardize(clips, offset.to(**to), (weight + bin_weight).reciprocal().to(**to)).view(x.shape)

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['ESTIMATES', 'offset_and_scale', 'standardize', 'clip_statistics', 'dataset_statistics', 'SpecNorm']
 
-# %% ../../nbs/layers/standardize.ipynb #bb30bf17
+# %% ../../nbs/layers/standardize.ipynb #f9d726d6
 import numpy as np
 import torch
 from collections.abc import Sequence
 from fastcore.basics import patch
 from .base import Layer, at_least_float32, can_use_kernels, check_real, like_input, nonzero_scale
-from ..stats import StatsRecorder, moments_per_row
+from ..stats import StatsRecorder, compile_kernel, map_in_threads, moments_per_row
 
 # %% ../../nbs/layers/standardize.ipynb #b0c1b476
 ESTIMATES = {"zscore": ("mean", "std"), "minmax": ("min", "range"), "robust": ("median", "iqr")}
@@ -31,19 +31,41 @@ def offset_and_scale(
     scale = scale / (high - low)
     return location - low * scale, scale
 
-# %% ../../nbs/layers/standardize.ipynb #1380298d
+# %% ../../nbs/layers/standardize.ipynb #9e00136c
+@compile_kernel(error_model="numpy")
+def _standardize_rows(x, offset, scale, out):
+    for k in range(len(x)):
+        for i in range(x.shape[1]):
+            out[k, i] = (x[k, i] - offset[k]) / scale[k]
+
+
+def _standardize_on_cpu(x, offset, scale):
+    out = torch.empty_like(x)
+    offset, scale = (t.expand(*x.shape[:-1], 1).flatten().numpy() for t in (offset, scale))
+    rows, out_rows = (t.flatten(0, -2).numpy() for t in (x, out))
+    map_in_threads(lambda part: _standardize_rows(rows[part], offset[part], scale[part], out_rows[part]), rows)
+    return out
+
+
 def standardize(
     x: torch.Tensor,  # any shape
     offset: torch.Tensor,  # broadcasts with `x`, with the same number of dimensions
     scale: torch.Tensor,  # likewise
 ) -> torch.Tensor:  # shape and dtype of `x`; float32 for integers
     "Compute `(x - offset) / scale`, in float32 at least."
-    if x.dtype.itemsize < 4 and can_use_kernels(x) and len(x) > 1:
-        clips = (t.expand(len(x), *t.shape[1:]).split(1) for t in (x, offset, scale))
-        return torch.cat([standardize(*clip) for clip in zip(*clips)])
+    on_cpu = all(map(can_use_kernels, (x, offset, scale)))
+    if on_cpu and x.dtype.itemsize < 4:
+        out = torch.empty(x.shape, dtype=x.dtype if x.is_floating_point() else torch.float32)
+        inputs = (t.expand(len(x), *t.shape[1:]).split(8) for t in (x, offset, scale))
+        for into, clips, *statistics in zip(out.split(8), *inputs):
+            into.copy_(standardize(clips.float(), *statistics))
+        return out
+    in_rows = on_cpu and x.is_floating_point() and x.is_contiguous() and x.ndim > 1
+    if in_rows and offset.shape[-1] == scale.shape[-1] == 1:
+        return _standardize_on_cpu(x, offset, scale)
     return like_input(x.sub(offset).div_(scale), x)
 
-# %% ../../nbs/layers/standardize.ipynb #e4c4ff5a
+# %% ../../nbs/layers/standardize.ipynb #4948e796
 def _interpolated_quantile(ordered, q):
     "`torch.quantile` of sorted values [..., n], made of operations that an exported graph can hold for any n."
     last = ordered.shape[-1] - 1
@@ -56,12 +78,9 @@ def _interpolated_quantile(ordered, q):
 def _quartiles(x, axes):
     "First quartile, median and third quartile of `x` over `axes`."
     kept = [d for d in range(x.ndim) if d not in axes]
-    values, quarters = x.permute(*kept, *axes).flatten(len(kept)), (0.25, 0.5, 0.75)
-    if can_use_kernels(x):
-        quartiles = torch.from_numpy(np.quantile(values.numpy(), quarters, -1)).to(x.dtype)
-    else:
-        ordered = values.sort(-1).values
-        quartiles = torch.stack([_interpolated_quantile(ordered, q) for q in quarters])
+    values = x.permute(*kept, *axes).flatten(len(kept))
+    ordered = torch.from_numpy(np.sort(values.numpy(), -1)) if can_use_kernels(x) else values.sort(-1).values
+    quartiles = torch.stack([_interpolated_quantile(ordered, q) for q in (0.25, 0.5, 0.75)])
     return quartiles.view(3, *(1 if d in axes else size for d, size in enumerate(x.shape)))
 
 
@@ -75,7 +94,12 @@ def clip_statistics(
     if can_use_kernels(x):
         copied = method == "robust" or x.dtype not in (torch.float32, torch.float64)
         if copied and len(x) > 1:  # copy one clip at a time
-            return tuple(map(torch.cat, zip(*(clip_statistics(clip, axes, method) for clip in x.split(1)))))
+
+            def one_by_one(part):
+                return [clip_statistics(clip, axes, method) for clip in x[part].split(1)]
+
+            parts = map_in_threads(one_by_one, x) if method == "robust" else [one_by_one(slice(None))]
+            return tuple(map(torch.cat, zip(*sum(parts, []))))
         if method == "zscore" and 3 in axes:
             x = at_least_float32(x)
             moments = moments_per_row(x).pooled(axes)

@@ -58,7 +58,7 @@ def blend_moments(
     added = weight * n, new_mean, weight * n / np.maximum(new_n, 1) * new_m2
     return [n, *merge_moments(kept, added, square=square)[1:]]
 
-# %% ../../nbs/stats/moments.ipynb #f7adc929
+# %% ../../nbs/stats/moments.ipynb #014d5978
 class Moments(NamedTuple):
     "Moments and extremes of groups of values: int64 and float64 arrays of the same shape, with one entry per group."
 
@@ -79,7 +79,8 @@ class Moments(NamedTuple):
 
     def pooled(self, axes: int | tuple[int, ...]) -> "Moments":
         "Moments of the union of all groups along `axes`, which have size 1 in the result."
-        low, high = self.low.min(axes, keepdims=True), self.high.max(axes, keepdims=True)
+        low = self.low.min(axes, keepdims=True, initial=np.inf)  # without any groups, as without any values
+        high = self.high.max(axes, keepdims=True, initial=-np.inf)
         return Moments(*pool_moments(*self[:3], axes), low, high)
 
     def merged(self, other: "Moments") -> "Moments":
@@ -125,13 +126,14 @@ def as_rows(
         )
     return rows, lengths.astype(np.int64), shape
 
-# %% ../../nbs/stats/moments.ipynb #36c7072c
+# %% ../../nbs/stats/moments.ipynb #c823ba94
 def _moments_of_rows(x, lengths, extremes, each_item):
     worst = np.inf if extremes else -np.inf
     n = np.zeros((len(x) if each_item else 1, x.shape[1]), np.int64)
     shift, s, q = np.zeros((3, *n.shape))
     low, high = np.full(n.shape, worst), np.full(n.shape, -worst)
-    accumulate_rows(x, lengths, extremes, n, shift, s, q, low, high)
+    integer = np.int32 if x.itemsize == 4 else np.int64
+    accumulate_rows(x, lengths, integer, extremes, n, shift, s, q, low, high)
     with np.errstate(invalid="ignore", over="ignore"):  # squares above the range of float64 become infinite
         mean = s / np.maximum(n, 1)
         return Moments(n, shift + mean, np.maximum(q - s * mean, 0.0), low, high)
@@ -161,7 +163,7 @@ def _moments_on_device(x, lengths, extremes, each_item):
     lengths, axes = torch.from_numpy(lengths).to(x.device), (2,) if each_item else (0, 2)
     return [_moments_of_tensor(*part, extremes, axes) for part in zip(x.split(16), lengths.split(16))]
 
-# %% ../../nbs/stats/moments.ipynb #d8f2b382
+# %% ../../nbs/stats/moments.ipynb #ff4b0b5f
 def row_moments(
     x: torch.Tensor,  # float32 or float64 [items, rows, frames]
     lengths: np.ndarray,  # int64 [items]: number of valid frames of each item
@@ -178,5 +180,5 @@ def moments_per_row(
     x: torch.Tensor,  # float32 or float64 [..., frames]
 ) -> Moments:  # [..., 1], without extremes
     "Moments along the last dimension, of finite values only."
-    rows = x.reshape(-1, 1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), 1, x.shape[-1])
     return row_moments(rows, np.full(len(rows), x.shape[-1]), False, each_item=True).reshaped((*x.shape[:-1], 1))

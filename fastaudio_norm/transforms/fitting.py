@@ -5,35 +5,68 @@
 # %% auto #0
 __all__ = ['training_clips', 'record_training_split']
 
-# %% ../../nbs/transforms/fitting.ipynb #9776a595
+# %% ../../nbs/transforms/fitting.ipynb #c901813b
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from fastai.data.load import DataLoader
 from fastai.torch_core import no_random
+from fastcore.basics import chunked
+from functools import partial
 from tqdm import tqdm
 from ..audio import spec_settings
 from ..stats import StatsRecorder
 from .base import spectrograms_in
 
-# %% ../../nbs/transforms/fitting.ipynb #2c409e65
+# %% ../../nbs/transforms/fitting.ipynb #18ac47a3
+def _of_equal_shape(items, size):
+    "Divide `items` into batches of at most `size` items whose tensors have the same shapes."
+    for chunk in chunked(items, size):
+        batches = {}
+        for item in chunk:
+            tensors = item if isinstance(item, (tuple, list)) else (item,)
+            batches.setdefault(tuple(getattr(x, "shape", None) for x in tensors), []).append(item)
+        yield from batches.values()
+
+
 @contextmanager
 def training_clips(
     dl: DataLoader,  # loader of the training split
 ) -> Iterator[DataLoader]:
-    "Yield a loader of each training item once, as a batch of one, in order and without random augmentation."
+    "Yield a loader of each training item once, without padding and random augmentation."
     cached = {name: vars(dl)[name] for name in ("_n_inp", "_types") if name in vars(dl)}
-    batch_of_one = {} if dl.bs is None else {"bs": 1}
     as_in_validation = dl.dataset.set_split_idx(1) if hasattr(dl.dataset, "set_split_idx") else nullcontext()
     with no_random(), as_in_validation:
-        yield dl.new(shuffle=False, drop_last=False, **batch_of_one)
+        clips = dl.new(shuffle=False, drop_last=False)
+        if not clips.prebatched:
+            clips.chunkify = partial(_of_equal_shape, size=clips.bs)
+        yield clips
     for name in ("_n_inp", "_types"):  # fastai stores them, but the pipeline is not complete yet
         vars(dl).pop(name, None)
     vars(dl).update(cached)
 
-
+# %% ../../nbs/transforms/fitting.ipynb #8742ea3e
 def _describe_item(dl, i):
     items = getattr(dl, "items", range(i + 1))
     return items.iloc[i].to_dict() if hasattr(items, "iloc") else items[i]
+
+
+def _record(recorder, batch):
+    batch = batch if isinstance(batch, (tuple, list)) else (batch,)
+    specs = spectrograms_in(batch)
+    if not specs:
+        types = ", ".join(type(x).__name__ for x in batch)
+        raise TypeError(f"No spectrogram among the training items, got ({types}): place it after AudioToSpec")
+    for spec in specs:
+        recorder.update(spec, settings=spec_settings(spec))
+    return len(specs[0])
+
+
+def _name_unusable_item(recorder, clips):
+    for i, batch in enumerate(clips if clips.prebatched else clips.new(bs=1)):
+        try:
+            _record(recorder, batch)
+        except ValueError as e:
+            raise ValueError(f"Training item {i}, {_describe_item(clips, i)}: {e}") from e
 
 
 def record_training_split(
@@ -41,16 +74,11 @@ def record_training_split(
     dl: DataLoader,  # loader of the training split
 ) -> None:
     "Record all training spectrograms. Raises `TypeError` if there are none, and `ValueError` for unusable ones."
-    with training_clips(dl) as clips:
-        progress = tqdm(clips, desc="Statistics of the training set", unit="clip", delay=1, leave=False)
-        for i, batch in enumerate(progress):
-            batch = batch if isinstance(batch, (tuple, list)) else (batch,)
-            specs = spectrograms_in(batch)
-            if not specs:
-                types = ", ".join(type(x).__name__ for x in batch)
-                raise TypeError(f"No spectrogram among the training items, got ({types}): place it after AudioToSpec")
-            for spec in specs:
-                try:
-                    recorder.update(spec, settings=spec_settings(spec))
-                except ValueError as e:
-                    raise ValueError(f"Training item {i}, {_describe_item(dl, i)}: {e}") from e
+    options = {"desc": "Statistics of the training set", "unit": "clip", "delay": 1, "leave": False}
+    with training_clips(dl) as clips, tqdm(total=clips.n, **options) as progress:
+        for batch in clips:
+            try:
+                progress.update(_record(recorder, batch))
+            except ValueError:
+                _name_unusable_item(recorder, clips)
+                raise

@@ -19,6 +19,7 @@ from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls, read_esc50
 from fastaudio_norm.train import StatsCallback, spec_learner
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+from fastaudio_norm.transforms.fitting import training_clips
 
 SR = 16000
 
@@ -134,6 +135,22 @@ def test_padding_is_not_counted(folder):
     frames = torch.cat([s.as_subclass(torch.Tensor) for s in specs], -1).double()
     assert torch.allclose(norm.mean.flatten(), frames.mean((0, 2)), rtol=1e-6)
     assert torch.allclose(norm.std.flatten(), frames.std((0, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_clips_of_equal_length_are_read_in_batches(folder, num_workers):
+    "Seven clips of 1 s and one of 0.2 s in two batches: each once, and the short one alone instead of padded."
+    block = DataBlock(
+        (AudioBlock, CategoryBlock),
+        get_items=get_audio_files,
+        get_y=label,
+        splitter=IndexSplitter([0]),
+        batch_tfms=[to_mel()],
+    )
+    train = block.dataloaders(folder, bs=4, num_workers=num_workers).train
+    with training_clips(train) as clips:
+        sizes = sorted((len(x), x.shape[-1]) for x, _ in clips)
+    assert sizes == [(1, 7), (3, 32), (4, 32)]
 
 
 def test_fitting_errors_name_the_training_item(folder):
