@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ..audio import SAMPLE_RATE, CachedClips, cached_clips
 from .results import Results
 from ..data import check_folds, get_dls, read_esc50
-from ..train import RECIPES, Recipe, find_arch, make_tfms, train_run
+from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16, train_run
 
 # %% ../../nbs/comparison/run.ipynb #7afe1351
 def run_settings(
@@ -44,6 +44,7 @@ def run_settings(
         "recipe": recipe._asdict(),
         **options,
         "device": default_device().type,
+        **({"precision": "bfloat16"} if supports_bfloat16(default_device()) else {}),
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},
     }
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from support import COMMAND, Program
 
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.run import compare, run_settings
 from fastaudio_norm.data import read_esc50
-from fastaudio_norm.train import RECIPES, Recipe, train_run
+from fastaudio_norm.train import RECIPES, Recipe, supports_bfloat16, train_run
 from fastaudio_norm.transforms import make_norm
 
 
@@ -91,7 +92,8 @@ def test_the_settings_that_name_a_results_file_do_not_change(df, made_up):
     options = {"arch": "xresnet18", "bs": 64, "seed": 0, "deterministic": False}
     settings = run_settings(df, cached_clips(df, made_up), Recipe(), **options)
     names = {"clips", "skipped", "classes", "table", "recipe", "device", "versions"}
-    assert set(settings) == names | set(options)
+    precision = {"precision": "bfloat16"} if supports_bfloat16(torch.device("cpu")) else {}
+    assert set(settings) == names | set(options) | set(precision) and precision.items() <= settings.items()
     assert settings["recipe"] == {
         "spec": "mel", "speeds": (), "crop": 0.0, "masks": False, "deltas": False, "mixup": 0.0, "epochs": 20,
         "lr": 0.003, "wd": 0.01,

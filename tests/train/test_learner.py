@@ -13,8 +13,8 @@ from torch import nn
 
 from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls
-from fastaudio_norm.train.learner import spec_learner, train_loops, train_run
-from fastaudio_norm.train.models import WindowAverage
+from fastaudio_norm.train.learner import bfloat16_training, spec_learner, train_loops, train_run
+from fastaudio_norm.train.models import WindowAverage, find_arch
 from fastaudio_norm.train.recipe import Recipe
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
 
@@ -55,6 +55,51 @@ def test_networks_that_cannot_process_the_spectrograms_are_refused(make_dls):
         spec_learner(make_dls(), "vit_b_32")
 
 
+def test_training_in_bfloat16_evaluates_in_float32(make_dls):
+    learn, single = (train_run(make_dls(SpecNormalize()), Recipe(epochs=2), bfloat16=b) for b in (True, False))
+    losses, expected = ([epoch[0] for epoch in run.recorder.values] for run in (learn, single))
+    assert losses != expected and losses == pytest.approx(expected, rel=0.1)
+    assert {p.dtype for p in learn.model.parameters()} == {torch.float32}
+    x = learn.dls.valid.one_batch()[0]
+    assert type(learn.model).forward(learn.model.eval(), x).equal(learn.model(x)) and "forward" not in vars(learn.model)
+    recorded = learn.recorder.values[-1][1:]
+    with learn.no_bar(), learn.no_logging():
+        assert list(learn.validate()) == pytest.approx(recorded, abs=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 16, 40])
+def test_narrow_spectrograms_train_in_bfloat16_as_in_float32(frames):
+    torch.manual_seed(0)
+    model = find_arch("xresnet18")(n_out=10).to(memory_format=torch.channels_last)
+    x = torch.randn(10, 3, 32, frames).contiguous(memory_format=torch.channels_last)
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
+    for conv in convs:
+        inputs = torch.randn(10, conv.in_channels, 4, frames).contiguous(memory_format=torch.channels_last)
+        conv.requires_grad_(True).zero_grad()
+        weights = torch.randn_like(conv(inputs))
+        (conv(inputs) * weights).sum().backward()
+        expected, conv.weight.grad = conv.weight.grad, None
+        with bfloat16_training(conv, x.device):
+            torch.full((1 << 20,), torch.nan)  # memory that the convolution may get
+            (conv(inputs) * weights).sum().backward()
+        assert (conv.weight.grad - expected).abs().max() < 0.05 * expected.abs().max()
+    with bfloat16_training(model, x.device):
+        model(x).sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_interrupted_training_in_bfloat16_leaves_no_trace(make_dls):
+    models = []
+
+    def stop(learn):
+        models.append(learn.model)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(make_dls(), Recipe(epochs=2), each_epoch=stop, bfloat16=True)
+    assert "forward" not in vars(models[0]) and not torch.is_autocast_enabled("cpu")
+
+
 def test_mixup_and_windows_follow_the_recipe(make_dls):
     dls = make_dls()
     frames = dls.one_batch()[0].shape[-1]
@@ -90,7 +135,7 @@ def test_the_scale_of_the_input_does_not_change_the_loss(make_dls):
     "Batch normalization undoes the scale, also in evaluation and after a few batches."
     losses = []
     for scale in (1.0, 8.0):
-        learn = train_run(make_dls(SpecNormalize(0.0, scale)), Recipe(epochs=1))
+        learn = train_run(make_dls(SpecNormalize(0.0, scale)), Recipe(epochs=1), bfloat16=False)
         losses.append(learn.recorder.values[0][1])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
