@@ -61,5 +61,5 @@ class FastaudioFinder(MetaPathFinder):
 
 
 sys.meta_path.insert(0, FastaudioFinder())
-if "fastaudio" in sys.modules:  # imported earlier, with stand-ins of the user's own
-    _execute_fastaudio(lambda module: None, sys.modules["fastaudio"])
+if package := sys.modules.get("fastaudio"):  # imported earlier, with stand-ins of the user's own
+    _execute_fastaudio(lambda module: None, package)
