@@ -56,11 +56,9 @@ def test_statistics_and_layers_work_where_nothing_but_pytorch_and_numpy_is_insta
 @pytest.mark.parametrize(
     "first",
     [
-        "import fastaudio_norm; from fastaudio.all import *",
+        "import fastai.vision.all, fastaudio_norm; from fastaudio.all import *",
         "import fastaudio_norm.stats, fastaudio.core.config",
-        "import fastaudio_norm.compat.display",
         "from fastaudio_norm.compat.padding import PadClips",
-        "import fastai.vision.all, fastaudio_norm.data",
     ],
 )
 def test_fastaudio_is_complete_whichever_import_comes_first(first):
@@ -69,10 +67,11 @@ def test_fastaudio_is_complete_whichever_import_comes_first(first):
         from fastaudio.core.all import AudioBlock, AudioTensor
         from fastaudio.augment.preprocess import Resample
         import torch
-        print(type(AudioBlock().dls_kwargs["before_batch"]).__name__, AudioTensor(torch.zeros(1, 4), sr=8000).clone().sr)
+        print(type(AudioBlock().dls_kwargs["before_batch"]).__name__)
+        print(AudioTensor(torch.zeros(1, 4), sr=8000).clone().sr)
         print(Resample(8000).__reduce_ex__(4)[0].__module__)
     """)
-    assert out == "PadClips 8000\nfastaudio_norm.compat.pickling\n"
+    assert out == "PadClips\n8000\nfastaudio_norm.compat.pickling\n"
 
 
 @pytest.mark.skipif(not torch.version.cuda, reason="this build of PyTorch has no CUDA version to compare")
