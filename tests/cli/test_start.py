@@ -1,4 +1,4 @@
-"""What the command line does before it imports PyTorch, and an interruption while it imports it."""
+"""The command line starts without PyTorch, and an interruption of its start ends in one line."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What each import loads, and the import of torchaudio with another CUDA version."""
+"""Light imports stay light, fastaudio is imported on demand, and so is torchaudio for another version of CUDA."""
 
 import sys
 import textwrap
@@ -74,7 +74,7 @@ def test_fastaudio_is_complete_whichever_import_comes_first(first):
     assert out == "PadClips\n8000\nfastaudio_norm.compat.pickling\n"
 
 
-@pytest.mark.skipif(not torch.version.cuda, reason="this build of PyTorch has no CUDA version to compare")
+@pytest.mark.skipif(not torch.version.cuda, reason="PyTorch was built without CUDA")
 @pytest.mark.parametrize("first", ["", "try: import torchaudio\nexcept RuntimeError: pass"])
 def test_torchaudio_for_another_minor_version_of_cuda(first):
     "Also after torchaudio's own error, when it was imported first."
@@ -93,7 +93,7 @@ except RuntimeError as e: print("different CUDA versions" in str(e))
     assert in_new_process(code) == f"{major}.99 torchaudio._extension.utils 2\nTrue\n"
 
 
-@pytest.mark.skipif(not torch.version.cuda, reason="this build of PyTorch has no CUDA version to compare")
+@pytest.mark.skipif(not torch.version.cuda, reason="PyTorch was built without CUDA")
 def test_torchaudio_for_another_major_version_of_cuda_is_refused():
     out = in_new_process("""
         import torch
