@@ -50,8 +50,8 @@ class FastaudioFinder(MetaPathFinder):
         "Spec of a module that needs help, None for all others. Raises `ModuleNotFoundError` if fastaudio is missing."
         if fullname not in _EXECUTE:
             return None
-        others = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next(filter(None, others), None)
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
         if spec:
             spec.loader.exec_module = partial(_EXECUTE[fullname], spec.loader.exec_module)
         elif fullname == "fastaudio":
