@@ -71,6 +71,7 @@ def test_one_line_if_the_import_of_pytorch_is_interrupted(happens, status, messa
                     {happens}
 
         sys.meta_path.insert(0, Interrupt)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored if the tests run in the background
         main(["stats", "some/folder"])
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
