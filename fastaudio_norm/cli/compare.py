@@ -170,7 +170,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         add(parser)
     parser.add_argument(
         "--cache", metavar="DIR",
-        help="folder for decoded and resampled clips (default: $FASTAUDIO_NORM_CACHE, or fastaudio-norm in your cache folder)",
+        help="folder for decoded and resampled clips (default: $FASTAUDIO_NORM_CACHE, or ~/.cache/fastaudio-norm)",
     )  # fmt: skip
     parser.add_argument("--classes", action="store_true", help="also report accuracy by class and confusion matrices")
     add_on_error(parser)

@@ -31,7 +31,7 @@ def _execute_torchaudio(execute: Callable, module: ModuleType) -> None:
         if ours != theirs:
             raise ImportError(
                 f"PyTorch {torch.__version__} uses CUDA {ours}, but torchaudio was compiled for CUDA {theirs}. Install "
-                f"both for the same CUDA: pip install torch torchaudio --index-url https://download.pytorch.org/whl/cu{theirs}"
+                "both from the same index, see https://pytorch.org/get-started/locally"
             )
 
 
