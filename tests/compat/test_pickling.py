@@ -78,7 +78,7 @@ for file in folder.ls().sorted():
     if os.fork() == 0:
         print(repr((file.name, load(file))), flush=True)
         os._exit(0)
-    os.wait()
+    assert os.wait()[1] == 0, file
 """
     lines = run(sys.executable, "-W", "ignore", "-c", code, str(tmp_path)).splitlines()
     loaded = dict(map(literal_eval, lines))
