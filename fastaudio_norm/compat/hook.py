@@ -26,7 +26,8 @@ def _execute_torchaudio(execute: Callable, module: ModuleType) -> None:
 
     with patch.object(torch.version, "cuda", None):  # torchaudio skips its check
         execute(module)
-    if torch.version.cuda and (compiled := torch.ops._torchaudio.cuda_version()):
+        compiled = module._IS_TORCHAUDIO_EXT_AVAILABLE and module._check_cuda_version()  # 13000 for CUDA 13.0
+    if torch.version.cuda and compiled:
         ours, theirs = torch.version.cuda.partition(".")[0], str(compiled // 1000)
         if ours != theirs:
             raise ImportError(
