@@ -1,7 +1,7 @@
-"""Normalization of waveforms and spectrograms for fastai. Importing this package also makes fastaudio 1.0.2 work."""
+"""Normalization of waveforms and spectrograms for fastai. After this import, fastaudio 1.0.2 can be imported."""
 
 from importlib.metadata import version
 
-from fastaudio_norm import compat  # noqa: F401  first: all other modules import fastaudio
+from fastaudio_norm import compat  # noqa: F401  first: other modules import fastaudio
 
 __version__ = version("fastaudio-norm")

@@ -1,5 +1,6 @@
 """The public names of fastaudio_norm, and fastaudio's: `from fastaudio_norm.all import *`."""
 
+import fastaudio as _fastaudio  # first: other threads wait until it is complete
 from fastaudio.augment.functional import NoiseColor
 from fastaudio.augment.preprocess import RemoveSilence, RemoveType, Resample
 from fastaudio.augment.signal import (

@@ -81,7 +81,7 @@ def test_a_full_gpu_is_reported_with_what_to_do(monkeypatch, capsys):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("fastaudio_norm.cli.compare.compare", full)
+    monkeypatch.setattr("fastaudio_norm.comparison.compare", full)
     with pytest.raises(SystemExit, match="2"):
         main(["compare", "--path", "x"])
     assert "out of GPU memory; use a smaller --bs. CUDA out of memory" in capsys.readouterr().err

@@ -5,28 +5,15 @@
 # %% auto #0
 __all__ = ['DEFAULTS', 'DEMO', 'WALKTHROUGH', 'choose_settings', 'add_compare']
 
-# %% ../../nbs/cli/compare.ipynb #6255180d
+# %% ../../nbs/cli/compare.ipynb #81cc50c6
 import argparse
 from pathlib import Path
 
-from ..audio import SPECS, cache_folder
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
-from fastaudio_norm.comparison import (
-    DEFAULT_NORMS,
-    class_accuracies,
-    compare,
-    format_table,
-    plot_comparison,
-    plot_confusion,
-    plot_curves,
-    summarize,
-)
-from ..data import download_esc50, make_clips
+from ..names import DEFAULT_NORMS, SPEC_NAMES, split_norm
 from ..storage import atomic_write
-from ..train import RECIPES, Recipe, without
-from ..transforms import make_norm
 
-# %% ../../nbs/cli/compare.ipynb #eb71301f
+# %% ../../nbs/cli/compare.ipynb #626e264b
 DEFAULTS = {"folds": None, "runs": 1, "bs": 64}  # of `compare`; None is every fold
 DEMO = {"folds": [1, 2, 3], "bs": 32, "epochs": 6}  # preset for synthetic clips
 WALKTHROUGH = {"folds": [1], "runs": 5, "epochs": 20, "spec": "linear"}  # preset for --walkthrough
@@ -36,6 +23,8 @@ def choose_settings(
     args: argparse.Namespace,  # None for each setting that the command line does not give
 ) -> dict:  # folds, runs, bs, recipe
     "Keyword arguments for `compare`. Raises `ValueError` if `--without` names something that the recipe does not have."
+    from fastaudio_norm.train import RECIPES, Recipe, without
+
     preset = WALKTHROUGH if args.walkthrough else {} if args.esc50 or args.path else DEMO
     given = {name: value for name, value in vars(args).items() if value is not None}
     chosen = DEFAULTS | preset | given
@@ -43,8 +32,10 @@ def choose_settings(
     recipe = recipe._replace(**{name: chosen[name] for name in Recipe._fields if name in chosen})
     return {**{name: chosen[name] for name in DEFAULTS}, "recipe": recipe}
 
-# %% ../../nbs/cli/compare.ipynb #55bca014
+# %% ../../nbs/cli/compare.ipynb #43852883
 def _find_data(args, out):
+    from fastaudio_norm.data import download_esc50, make_clips
+
     if args.esc50:
         return download_esc50()
     if args.path:
@@ -64,6 +55,8 @@ def _title(path, recipe, args):
 
 
 def _compare(args):
+    from fastaudio_norm.comparison import class_accuracies, compare, format_table, summarize
+
     settings, out = choose_settings(args), out_folder(args)
     path = _find_data(args, out)
     results = compare(
@@ -83,6 +76,8 @@ def _compare(args):
 
 def _save(results, title, args, out):
     "Write the table of runs and the plots. Returns the files by name."
+    from fastaudio_norm.comparison import plot_comparison, plot_confusion, plot_curves
+
     files = {"Table of runs": out / "results.csv", "Comparison": out / "comparison.png", "Curves": out / "curves.png"}
     with atomic_write(files["Table of runs"]) as part:
         results.drop(columns=["curve", "truth", "predicted"]).to_csv(part, index=False)
@@ -93,10 +88,10 @@ def _save(results, title, args, out):
         save_figure(plot_confusion(results, norm), files[f"Confusion, {norm}"])
     return files
 
-# %% ../../nbs/cli/compare.ipynb #61b2bf8b
+# %% ../../nbs/cli/compare.ipynb #cf46f19d
 def _norm(text):
     try:
-        make_norm(text)
+        split_norm(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(e) from e
     return text
@@ -129,17 +124,17 @@ def _add_size(parser):
         help="preset: linear spectrogram, fold 1, 5 runs of 20 epochs, batches of 64; other options override it",
     )  # fmt: skip
 
-# %% ../../nbs/cli/compare.ipynb #89eaadac
+# %% ../../nbs/cli/compare.ipynb #75f1d438
 def _add_training(parser):
     group = parser.add_argument_group("training")
     group.add_argument(
-        "--recipe", choices=RECIPES, default="plain",
+        "--recipe", choices=("plain", "strong"), default="plain",
         help="plain: 20 epochs on mel spectrograms of whole clips; strong: 80 epochs with random crops, speed changes, "
         "masking and mixup, for the best accuracy on few clips (default: plain)",
     )  # fmt: skip
     group.add_argument(
         "--without", nargs="+", default=[], metavar="INGREDIENT",
-        help=f"ingredients to remove from the recipe, out of {', '.join(Recipe._fields)} (default: none)",
+        help="ingredients to remove from the recipe, such as masks or mixup (default: none)",
     )  # fmt: skip
     group.add_argument(
         "--epochs", type=positive_int, metavar="N",
@@ -148,7 +143,7 @@ def _add_training(parser):
     group.add_argument(
         "--bs", type=positive_int, metavar="N", help="batch size in clips (default: 64; synthetic clips: 32)"
     )
-    group.add_argument("--spec", choices=SPECS, help="spectrogram (default: the recipe's)")
+    group.add_argument("--spec", choices=SPEC_NAMES, help="spectrogram (default: the recipe's)")
     group.add_argument(
         "--deltas", action="store_true", default=None, help="add first and second differences over time as channels"
     )
@@ -175,7 +170,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         add(parser)
     parser.add_argument(
         "--cache", metavar="DIR",
-        help=f"folder for decoded and resampled clips (default: $FASTAUDIO_NORM_CACHE, or {cache_folder()})",
+        help="folder for decoded and resampled clips (default: $FASTAUDIO_NORM_CACHE, or ~/.cache/fastaudio-norm)",
     )  # fmt: skip
     parser.add_argument("--classes", action="store_true", help="also report accuracy by class and confusion matrices")
     add_on_error(parser)

@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['add_drift']
 
-# %% ../../nbs/cli/drift.ipynb #f27bcfad
+# %% ../../nbs/cli/drift.ipynb #5beb587a
 import argparse
 
 from .options import add_on_error, add_out, out_folder, report_skipped, save_figure
-from ..data import find_audio
-from ..measure import measure_files
-from ..monitor import DriftMonitor
 
-# %% ../../nbs/cli/drift.ipynb #b276fb66
+# %% ../../nbs/cli/drift.ipynb #39146655
 def _drift(args):
+    from fastaudio_norm.data import find_audio
+    from fastaudio_norm.measure import measure_files
+    from fastaudio_norm.monitor import DriftMonitor
+
     monitor, out = DriftMonitor(args.stats), out_folder(args)
     about = monitor.known.about
     if "spectrogram" not in about:

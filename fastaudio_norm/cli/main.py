@@ -5,15 +5,13 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #e5b1c441
+# %% ../../nbs/cli/main.ipynb #f64bbd4e
 import argparse
 import signal
 import threading
+import warnings
 from contextlib import contextmanager
 from importlib.metadata import version
-
-import soundfile
-import torch
 
 from .compare import add_compare
 from .drift import add_drift
@@ -63,20 +61,33 @@ def _terminable():
     finally:
         signal.signal(signal.SIGTERM, before)
 
-# %% ../../nbs/cli/main.ipynb #0df03de7
+# %% ../../nbs/cli/main.ipynb #a0d2201f
+def _user_error(e: Exception) -> str | None:
+    "Message for an error that the user can fix; None for a bug."
+    if isinstance(e, (ImportError, OSError, ValueError, MemoryError)):
+        return str(e) or type(e).__name__
+    import soundfile
+    import torch
+
+    if isinstance(e, torch.OutOfMemoryError):
+        return f"out of GPU memory; use a smaller --bs. {e}"
+    return str(e) if isinstance(e, soundfile.SoundFileError) else None
+
+
 def main(
     argv: list[str] | None = None,  # arguments; default: those of the process
 ) -> None:
     "Run the command line. Raises `SystemExit` for every exit status but 0."
     parser = make_parser()
     args = parser.parse_args(argv)
+    warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")  # fastai calls it when it is imported
     try:
         with _terminable():
             status = args.command(args)
-    except torch.OutOfMemoryError as e:
-        parser.exit(2, f"{parser.prog}: out of GPU memory; use a smaller --bs. {e}\n")
-    except (OSError, ValueError, MemoryError, soundfile.SoundFileError) as e:
-        parser.exit(2, f"{parser.prog}: {e or type(e).__name__}\n")
+    except Exception as e:
+        if (message := _user_error(e)) is None:
+            raise
+        parser.exit(2, f"{parser.prog}: {message}\n")
     except KeyboardInterrupt as e:
         hint = "; run the same command again to resume" if getattr(args, "resumable", False) else ""
         parser.exit(143 if isinstance(e, _Terminated) else 130, f"\n{parser.prog}: stopped{hint}\n")

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['add_norms']
 
-# %% ../../nbs/cli/norms.ipynb #369d282e
+# %% ../../nbs/cli/norms.ipynb #d8de9c6e
 import argparse
 
-from ..transforms import SPEC_NORMS, WAVE_NORMS
+from ..names import SPEC_TEXTS, WAVE_TEXTS
 
-# %% ../../nbs/cli/norms.ipynb #8f625116
+# %% ../../nbs/cli/norms.ipynb #52044dc8
 def _norms(args):
     print(f"{'none':<22}no normalization")
-    for kind, norms in (("waveform", WAVE_NORMS), ("spectrogram", SPEC_NORMS)):
-        for name, norm in norms.items():
-            print(f"{name:<22}{kind}: {norm.text}")
+    for kind, texts in (("waveform", WAVE_TEXTS), ("spectrogram", SPEC_TEXTS)):
+        for name, text in texts.items():
+            print(f"{name:<22}{kind}: {text}")
 
 
 def add_norms(parser: argparse.ArgumentParser) -> None:

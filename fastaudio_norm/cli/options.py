@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['RESULTS', 'add_out', 'out_folder', 'save_figure', 'add_on_error', 'report_skipped', 'positive_int']
 
-# %% ../../nbs/cli/options.ipynb #a5d3446f
+# %% ../../nbs/cli/options.ipynb #8219960e
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from ..audio import ON_ERROR
+from ..names import ON_ERROR
 from ..storage import atomic_write, check_writable
 
-# %% ../../nbs/cli/options.ipynb #b37bee59
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# %% ../../nbs/cli/options.ipynb #5557653a
 RESULTS = "fastaudio-norm-results"  # default output folder
 
 
@@ -34,7 +36,7 @@ def out_folder(args: argparse.Namespace) -> Path:
 
 
 def save_figure(
-    figure: Figure,
+    figure: "Figure",
     file: str | Path,  # PNG file to write
 ) -> None:
     "Save a figure as PNG, atomically."

@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['add_predict']
 
-# %% ../../nbs/cli/predict.ipynb #c8c9a409
+# %% ../../nbs/cli/predict.ipynb #4a5b1970
 import argparse
 import json
 
-from ..audio import BadAudio, check_files, printable_path
 from .options import add_on_error, report_skipped
-from ..serve import SoundClassifier, predict
 
-# %% ../../nbs/cli/predict.ipynb #056921eb
+# %% ../../nbs/cli/predict.ipynb #445facf7
 def _predict(args):
+    from fastaudio_norm.audio import BadAudio, check_files, printable_path
+    from fastaudio_norm.serve import SoundClassifier, predict
+
     classifier = SoundClassifier.load(args.model)
     files, bad = check_files(args.files, args.on_error)
     rows, skipped = [], {printable_path(e.file): e.reason for e in bad}
@@ -22,7 +23,7 @@ def _predict(args):
         for file in files:
             try:
                 for prediction in predict(classifier, file, args.window):
-                    rows.append(_row(classifier.classes, file, prediction))
+                    rows.append(_row(classifier.classes, printable_path(file), prediction))
                     if not args.json:
                         _print_row(rows[-1], with_header=len(rows) == 1)
             except BadAudio as e:
@@ -39,7 +40,7 @@ def _predict(args):
 def _row(classes, file, prediction):
     best = prediction.probabilities.argsort()[::-1]
     return {
-        "file": printable_path(file), "start": round(prediction.start, 3), "end": round(prediction.end, 3),
+        "file": file, "start": round(prediction.start, 3), "end": round(prediction.end, 3),
         "class": classes[best[0]],
         "probabilities": {classes[i]: round(float(prediction.probabilities[i]), 6) for i in best},
     }  # fmt: skip

@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['add_stats']
 
-# %% ../../nbs/cli/stats.ipynb #21fa3bc4
+# %% ../../nbs/cli/stats.ipynb #ddb82658
 import argparse
 from pathlib import Path
 
-import torch
-
-from ..audio import SPECS
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
-from ..measure import measure, process_group
-from ..stats.plots import plot_stats, stats_table
+from ..names import SPEC_NAMES
 
-# %% ../../nbs/cli/stats.ipynb #6838e9fb
+# %% ../../nbs/cli/stats.ipynb #714a20e2
 def _stats(args):
+    import torch
+
+    from fastaudio_norm.measure import measure, process_group
+
     out = out_folder(args)
     checkpoint = out / "stats.part.json"
     with process_group(args.timeout) as rank:
@@ -43,6 +43,8 @@ def _describe_spectrogram(recorder):
 
 def _write(recorder, name, out):
     "Write the file of statistics and its plot, and print the table."
+    from fastaudio_norm.stats.plots import plot_stats, stats_table
+
     about, file, plot = recorder.about, out / "stats.json", out / "stats.png"
     title = f"{name}: {about['clips']:,} clips, {about['seconds'] / 60:.1f} minutes\n{_describe_spectrogram(recorder)}"
     out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def _write(recorder, name, out):
     print(f"Statistics: {file}\nPlot:       {plot}\n")
     print(f"Use them:   SpecNormalize.from_stats({str(file)!r}, axes=(0,1,3))")
 
-# %% ../../nbs/cli/stats.ipynb #587ba622
+# %% ../../nbs/cli/stats.ipynb #5ea28fa1
 def add_stats(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm stats`."
     parser.description = (
@@ -72,7 +74,7 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
         "--exclude", nargs="+", type=int, default=[], metavar="N",
         help="folds to exclude, such as the validation fold (default: none)",
     )  # fmt: skip
-    parser.add_argument("--spec", choices=SPECS, default="mel", help="spectrogram (default: mel)")
+    parser.add_argument("--spec", choices=SPEC_NAMES, default="mel", help="spectrogram (default: mel)")
     parser.add_argument(
         "--wave", action="store_true", help="normalize each waveform to zero mean and unit variance first"
     )

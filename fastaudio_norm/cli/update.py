@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['add_update']
 
-# %% ../../nbs/cli/update.ipynb #f1a6ce51
+# %% ../../nbs/cli/update.ipynb #d4966687
 import argparse
 
 from .options import add_out, out_folder, save_figure
-from ..monitor import update_stats
 
-# %% ../../nbs/cli/update.ipynb #168f2970
+# %% ../../nbs/cli/update.ipynb #e17ea21c
 def _update(args):
+    from fastaudio_norm.monitor import update_stats
+
     out = out_folder(args)
     update = update_stats(args.stats, args.live, args.weight, args.model, args.dry_run)
     out.mkdir(parents=True, exist_ok=True)

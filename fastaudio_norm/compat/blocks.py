@@ -19,7 +19,7 @@ from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 
 from .audio_io import save_audio
-from .padding import PadClips
+from . import padding
 
 # %% ../../nbs/compat/blocks.ipynb #81699b67
 class ReadClip(Transform):
@@ -53,7 +53,7 @@ def _read_and_pad(init: Callable) -> Callable:
     def wrapped(self, cache_folder=None, **kwargs):
         init(self, cache_folder, **kwargs)
         self.type_tfms = [ReadClip(cache_folder)]
-        self.dls_kwargs = {"before_batch": PadClips(), **self.dls_kwargs}
+        self.dls_kwargs = {"before_batch": padding.PadClips(), **self.dls_kwargs}
 
     wrapped.__signature__ = signature(init)
     return wrapped

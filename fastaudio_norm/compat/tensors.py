@@ -48,7 +48,7 @@ def _get_setting(self: AudioSpectrogram, name: str):
 
 AudioSpectrogram.__getattr__ = _get_setting
 
-# %% ../../nbs/compat/tensors.ipynb #722dc02d
+# %% ../../nbs/compat/tensors.ipynb #2a152959
 _WINDOWS = {
     f.__name__: f
     for f in (
@@ -61,21 +61,21 @@ _WINDOWS = {
 }
 
 
-def _rebuild_spectrogram(rebuild: Callable, args: tuple, windows: dict[str, str]) -> AudioSpectrogram:
-    spec = rebuild(*args)
+def _rebuild(rebuild: Callable, args: tuple, windows: dict[str, str]) -> TensorBase:
+    tensor = rebuild(*args)
     if windows:
-        spec._settings.update({key: _WINDOWS[name] for key, name in windows.items()})
-    return spec
+        tensor._settings.update({key: _WINDOWS[name] for key, name in windows.items()})
+    return tensor
 
 
-def _reduce_spectrogram(self: AudioSpectrogram, proto: int) -> tuple:
+def _reduce(self: TensorBase, proto: int) -> tuple:
     rebuild, (*args, state) = TensorBase.__reduce_ex__(self, proto)
     settings = state.get("_settings") or {}
     windows = {k: f.__name__ for k, f in settings.items() if callable(f) and f in _WINDOWS.values()}
     if windows:
         state = {**state, "_settings": {k: v for k, v in settings.items() if k not in windows}}
-    return _rebuild_spectrogram, (rebuild, (*args, state), windows)
+    return _rebuild, (rebuild, (*args, state), windows)
 
 
-AudioSpectrogram.__reduce_ex__ = _reduce_spectrogram
-torch.serialization.add_safe_globals([AudioTensor, AudioSpectrogram, _rebuild_spectrogram])
+AudioTensor.__reduce_ex__ = AudioSpectrogram.__reduce_ex__ = _reduce
+torch.serialization.add_safe_globals([AudioTensor, AudioSpectrogram, _rebuild])

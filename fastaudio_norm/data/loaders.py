@@ -19,7 +19,7 @@ from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 
 from ..audio import SAMPLE_RATE
-from ..compat import PadClips
+from ..compat.padding import PadClips
 from .folds import CrossValidationSplitter
 from .memory import InMemoryDL
 

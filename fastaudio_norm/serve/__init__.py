@@ -1,5 +1,7 @@
 """Trained models: conversion, export and prediction."""
 
+import fastaudio  # first: other threads that import a module of this package wait until it is complete
+
 import fastaudio_norm.serve.export  # adds `program` and `to_onnx` to `SoundClassifier`
 import fastaudio_norm.serve.model_file  # adds `save` and `load` to it
 from fastaudio_norm.serve.classifier import SoundClassifier

@@ -86,7 +86,8 @@ class WindowAverage(nn.Module):
             return self.model(x)
         last_start = x.shape[-1] - self.frames
         n = 1 + (2 * last_start + self.frames - 1) // self.frames
-        starts = (torch.arange(n, device=x.device) * (last_start / torch.sym_max(n - 1, 1))).round().long()
+        step = torch.scalar_tensor(last_start / torch.sym_max(n - 1, 1), device=x.device)  # a tensor, for ONNX
+        starts = (torch.arange(n, device=x.device) * step).round().long()
         windows = x[..., starts[:, None] + torch.arange(self.frames, device=x.device)]
         log_probs = self.model(windows.movedim(-2, 0).flatten(0, 1)).log_softmax(-1).unflatten(0, (n, x.shape[0]))
         return log_probs.logsumexp(0) - torch.scalar_tensor(n, device=x.device).log()

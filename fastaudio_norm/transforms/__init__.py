@@ -1,5 +1,7 @@
 """Every normalization as a fastai transform."""
 
+import fastaudio  # first: other threads that import a module of this package wait until it is complete
+
 from fastaudio_norm.transforms.base import Normalizer, SpecNormalizer, spectrograms_in
 from fastaudio_norm.transforms.gallery import show_normalizations
 from fastaudio_norm.transforms.pcen import PCEN

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WAVE_NORMS', 'SPEC_NORMS', 'Norm', 'make_norm', 'normalized']
 
-# %% ../../nbs/transforms/registry.ipynb #61f17607
+# %% ../../nbs/transforms/registry.ipynb #62869411
 from collections.abc import Callable
 from fastaudio.core.config import audio_item_tfms
 from fastaudio.core.signal import AudioTensor
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from ..audio import SAMPLE_RATE, SPECS
+from ..names import METHODS, SCOPES, SPEC_TEXTS, WAVE_TEXTS, split_norm
 from ..stats import StatsRecorder
 from .pcen import PCEN
 from .relaxed import RelaxedFreqNormalize
@@ -22,7 +23,7 @@ from .sliding import SlidingNormalize
 from .spectrogram import SpecNormalize
 from .waveform import AudioNormalize, ShortTimeNormalize
 
-# %% ../../nbs/transforms/registry.ipynb #9211377a
+# %% ../../nbs/transforms/registry.ipynb #9e58bcd6
 class Norm(NamedTuple):
     "A normalization with a short name."
 
@@ -32,50 +33,33 @@ class Norm(NamedTuple):
 
 
 WAVE_NORMS = {
-    "wave": Norm(AudioNormalize, "each clip to zero mean and unit variance"),
-    "rms": Norm(partial(AudioNormalize, "rms"), "each clip to zero mean and a root mean square of -20 dBFS"),
-    "peak": Norm(partial(AudioNormalize, "peak"), "each clip's largest magnitude to full scale"),
-    "loudness": Norm(partial(AudioNormalize, "loudness"), "each clip to -23 LUFS"),
-    "short-time": Norm(ShortTimeNormalize, "zero mean and unit variance over half a second"),
-}
-
-_SCOPES = {
-    "global": ((0, 2, 3), "of the training set, one for all bins"),
-    "channel": ((0, 1, 3), "of the training set, per frequency bin"),
-    "local": ((2, 3), "of each clip, one for all bins"),
-    "local-channel": ((3,), "of each clip, per frequency bin"),
-}
-_METHODS = {
-    "": ("zscore", "mean and standard deviation", "std"),
-    "-minmax": ("minmax", "minimum and maximum", "range"),
-    "-robust": ("robust", "median and interquartile range", "IQR"),
+    name: Norm(make, WAVE_TEXTS[name])
+    for name, make in {
+        "wave": AudioNormalize,
+        "rms": partial(AudioNormalize, "rms"),
+        "peak": partial(AudioNormalize, "peak"),
+        "loudness": partial(AudioNormalize, "loudness"),
+        "short-time": ShortTimeNormalize,
+    }.items()
 }
 
 SPEC_NORMS = {
-    scope + suffix: Norm(partial(SpecNormalize, axes=axes, method=method), f"{estimates} {pool}", unit)
-    for scope, (axes, pool) in _SCOPES.items()
-    for suffix, (method, estimates, unit) in _METHODS.items()
+    scope + suffix: Norm(partial(SpecNormalize, axes=axes, method=method), SPEC_TEXTS[scope + suffix], unit)
+    for scope, (axes, _) in SCOPES.items()
+    for suffix, (method, _, unit) in METHODS.items()
 } | {
-    "sliding": Norm(
-        partial(SlidingNormalize, 64), "mean and standard deviation over 64 frames, per frequency bin", "std"
-    ),
-    "relaxed": Norm(RelaxedFreqNormalize, "halfway between local and local-channel", "std"),
-    "pcen": Norm(PCEN, "per-channel energy normalization in place of dB", "PCEN"),
+    "sliding": Norm(partial(SlidingNormalize, 64), SPEC_TEXTS["sliding"], "std"),
+    "relaxed": Norm(RelaxedFreqNormalize, SPEC_TEXTS["relaxed"], "std"),
+    "pcen": Norm(PCEN, SPEC_TEXTS["pcen"], "PCEN"),
 }
 
-# %% ../../nbs/transforms/registry.ipynb #4c835e00
+# %% ../../nbs/transforms/registry.ipynb #d3c654bb
 def make_norm(
     name: str,  # "none", or names from `WAVE_NORMS` and `SPEC_NORMS`, joined by +
     spec: str = "mel",  # name from `fastaudio_norm.audio.SPECS`
 ) -> tuple[list, list]:  # item transforms; batch transforms, of which the first computes the spectrogram
     "New transforms for a short name. Raises `ValueError` for an unknown name."
-    parts = [] if name == "none" else name.split("+")
-    waves, specs = ([part for part in parts if part in norms] for norms in (WAVE_NORMS, SPEC_NORMS))
-    if len(waves) + len(specs) != len(parts) or len(waves) > 1 or len(specs) > 1:
-        raise ValueError(
-            f"Unknown normalization {name!r}: expected none, a waveform normalization ({', '.join(WAVE_NORMS)}), a "
-            f"spectrogram normalization ({', '.join(SPEC_NORMS)}), or one of each joined by +, such as wave+global"
-        )
+    waves, specs = split_norm(name)
     if spec not in SPECS:
         raise ValueError(f"Unknown spectrogram {spec!r}: expected one of {', '.join(SPECS)}")
     to_spec = SPECS[spec](to_db="pcen" not in specs)

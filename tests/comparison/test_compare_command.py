@@ -8,8 +8,6 @@ from fastaudio_norm.cli.main import main
 from fastaudio_norm.train import RECIPES, Recipe, without
 from fastaudio_norm.transforms import make_norm
 
-COMMAND = "fastaudio_norm.cli.compare"  # module of the command, whose names these tests replace
-
 
 def test_norms_lists_the_names_that_compare_accepts(capsys):
     main(["norms"])
@@ -55,9 +53,11 @@ def test_compare_writes_a_table_and_plots(made_up, tmp_path, capsys):
 )
 def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch, results):
     calls = []
-    monkeypatch.setattr(f"{COMMAND}.make_clips", lambda path, **kwargs: path)
-    monkeypatch.setattr(f"{COMMAND}.download_esc50", lambda: tmp_path)
-    monkeypatch.setattr(f"{COMMAND}.compare", lambda path, norms, **kwargs: calls.append(kwargs) or results)
+    monkeypatch.setattr("fastaudio_norm.data.make_clips", lambda path, **kwargs: path)
+    monkeypatch.setattr("fastaudio_norm.data.download_esc50", lambda: tmp_path)
+    monkeypatch.setattr(
+        "fastaudio_norm.comparison.compare", lambda path, norms, **kwargs: calls.append(kwargs) or results
+    )
     main(["compare", "--out", str(tmp_path), *arguments.split()])
     assert expected.items() <= calls[0].items()
     plt.close("all")
@@ -78,7 +78,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
     ],
 )
 def test_user_errors_print_one_line_and_exit_with_status_2(arguments, message, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(f"{COMMAND}.make_clips", lambda path, **kwargs: pytest.fail("made clips"))
+    monkeypatch.setattr("fastaudio_norm.data.make_clips", lambda path, **kwargs: pytest.fail("made clips"))
     with pytest.raises(SystemExit) as stopped:
         main(["compare", "--out", str(tmp_path / "out"), *arguments])
     assert stopped.value.code == 2

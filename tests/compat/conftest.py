@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import IndexSplitter
+from fastai.data.transforms import IndexSplitter, RegexLabeller
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.signal import AudioTensor, get_audio_files
 from fastaudio.core.spectrogram import AudioToSpec
@@ -44,7 +44,7 @@ def make_loaders():
         data = DataBlock(
             blocks=(block, CategoryBlock),
             get_items=get_audio_files,
-            get_y=lambda file: file.stem.split("-")[1],
+            get_y=RegexLabeller(r"-(\w+)\.\w+$"),  # can be pickled for worker processes
             splitter=IndexSplitter(list(valid)),
             item_tfms=item_tfms,
             batch_tfms=batch_tfms,
