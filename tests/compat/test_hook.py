@@ -2,12 +2,14 @@
 
 import sys
 import textwrap
+from importlib.metadata import version
 
 import pytest
 import torch
 from support import run
 
 HEAVY = ["fastai", "fastaudio", "torchaudio", "librosa", "matplotlib", "pandas", "sklearn", "IPython", "soundfile"]
+CAN_RETRY = not version("torchaudio").startswith(("2.9.", "2.10."))  # these stay broken after a failed import
 
 
 def in_new_process(code):
@@ -75,7 +77,7 @@ def test_fastaudio_is_complete_whichever_import_comes_first(first):
 
 
 @pytest.mark.skipif(not torch.version.cuda, reason="PyTorch was built without CUDA")
-@pytest.mark.parametrize("first", ["", "try: import torchaudio\nexcept RuntimeError: pass"])
+@pytest.mark.parametrize("first", ["", "try: import torchaudio\nexcept RuntimeError: pass"][: 1 + CAN_RETRY])
 def test_torchaudio_for_another_minor_version_of_cuda(first):
     "Also after torchaudio's own error, when it was imported first."
     major = torch.version.cuda.split(".")[0]
@@ -95,16 +97,18 @@ except RuntimeError as e: print("different CUDA versions" in str(e))
 
 @pytest.mark.skipif(not torch.version.cuda, reason="PyTorch was built without CUDA")
 def test_torchaudio_for_another_major_version_of_cuda_is_refused():
-    out = in_new_process("""
+    out = in_new_process(
+        """
         import torch
         torch.version.cuda = "99.1"
         import fastaudio_norm
-        for attempt in range(2):
+        for attempt in range(ATTEMPTS):
             try: import torchaudio
             except ImportError as e: print(e)
         print(torch.version.cuda)
-    """)
-    first, second, version = out.splitlines()
-    assert first == second and "uses CUDA 99, but torchaudio was compiled for CUDA" in first
+    """.replace("ATTEMPTS", str(1 + CAN_RETRY))
+    )
+    first, *others, cuda = out.splitlines()
+    assert set(others) <= {first} and "uses CUDA 99, but torchaudio was compiled for CUDA" in first
     assert "from the same index" in first
-    assert version == "99.1"
+    assert cuda == "99.1"
