@@ -15,6 +15,7 @@ import pandas as pd
 from fastai.data.external import URLs, untar_data
 from fastaudio.core.signal import audio_extensions
 
+from ..audio import printable_path
 from .folds import check_folds
 
 # %% ../../nbs/data/sources.ipynb #9554281f
@@ -91,12 +92,12 @@ def read_esc50(
     missing = df.filename[files.isna()]
     if len(missing) and not absent_ok:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(df)} clips of {table} are not in {audio}, such as {missing.iloc[0]}"
+            f"{len(missing)} of {len(df)} clips of {table} are not in {audio}, such as {printable_path(missing.iloc[0])}"
         )
     files = files.fillna(df.filename)
     duplicates = files[files.duplicated()]
     if len(duplicates):
-        raise ValueError(f"{table} lists a clip twice: {duplicates.iloc[0]}")
+        raise ValueError(f"{table} lists a clip twice: {printable_path(duplicates.iloc[0])}")
     return df.assign(filename=files)
 
 # %% ../../nbs/data/sources.ipynb #69d2a406

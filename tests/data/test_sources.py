@@ -134,3 +134,13 @@ def test_only_audio_replaces_a_missing_clip(tmp_path):
         read_esc50(tmp_path)
     table.write_text("filename,fold,category\na.ogg,1,x\nd,2,x\n")
     assert read_esc50(tmp_path).filename.tolist() == ["a.flac", "d"]
+
+
+def test_names_are_printed_without_control_characters(tmp_path):
+    for folder in ("audio", "meta"):
+        (tmp_path / folder).mkdir()
+    rows = "b\x1b[2J.wav,1,x\na.wav,2,x\n"
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,category\n" + rows)
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 clips.*such as b\\x1b\[2J.wav") as e:
+        read_esc50(tmp_path)
+    assert str(e.value).isprintable()

@@ -74,3 +74,18 @@ def test_a_validation_loader_does_not_change_the_statistics():
     assert np.isclose(norm.mean.item(), expected)
     TfmdDL(specs[2:], bs=2, shuffle=False, num_workers=0, after_item=ToTensor(), after_batch=norm)
     assert np.isclose(norm.mean.item(), expected)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 3), (3,)])
+def test_a_transform_that_was_made_and_used_for_inference_works_in_training(axes):
+    with torch.inference_mode():
+        statistics = (torch.zeros(4, 1), torch.ones(4, 1, dtype=torch.float64)) if 0 in axes else ()
+        norm = SpecNormalize(*statistics, axes=axes)
+        loaded = pickle.loads(pickle.dumps(norm))
+        for transform in (norm, loaded):
+            transform(TensorImageBase(torch.randn(2, 1, 4, 9)))
+    for transform in (norm, loaded):
+        for dtype in (torch.float32, torch.float64):
+            x = torch.randn(2, 1, 4, 9, dtype=dtype, requires_grad=True)
+            transform(TensorImageBase(x)).as_subclass(torch.Tensor).square().sum().backward()
+            assert x.grad.isfinite().all()
