@@ -90,7 +90,7 @@ class CachedClips(Mapping):
         seconds, megabytes = self._samples.shape[1] / self.sample_rate, self.path.stat().st_size / 1e6
         return f"{len(self)} clips of {seconds:.2f} s at {self.sample_rate} Hz, {megabytes:.0f} MB in {self.path}"
 
-
+# %% ../../nbs/audio/cache.ipynb #37d2c113
 def _reopened(path: Path) -> Mapping:
     "Open a cache; an exported learner that is loaded on another machine gets an empty one."
     return CachedClips(path) if path.exists() else {}
@@ -149,7 +149,7 @@ def _is_usable(cache: Path) -> bool:
         return False
     return cache.exists()
 
-
+# %% ../../nbs/audio/cache.ipynb #e1fe0057
 def cache_folder() -> Path:
     """Return the default folder of caches: FASTAUDIO_NORM_CACHE, or a subfolder of the user's cache folder.
 
@@ -173,7 +173,7 @@ def _make_folder(folder: Path) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise OSError(f"{folder} belongs to another user, or others may write to it: set FASTAUDIO_NORM_CACHE")
 
-# %% ../../nbs/audio/cache.ipynb #47b28c5c
+# %% ../../nbs/audio/cache.ipynb #076b7f8b
 _ADVICE = "Choose another folder for cached clips: --cache, or FASTAUDIO_NORM_CACHE"
 
 
@@ -185,7 +185,8 @@ def _make_cache(cache: Path, files: list[Path], index: dict, max_bytes: int, on_
         if _is_usable(cache):
             return
         for leftover in cache.parent.glob(".clips-*.part"):  # its process was killed, or it would hold the lock
-            leftover.unlink()
+            with suppress(PermissionError):
+                leftover.unlink()
         _make_room(cache.parent, max_bytes)
         with atomic_write(cache) as part:
             written, unusable = _write_samples(part, files, index["sample_rate"], index["length"])
@@ -194,7 +195,7 @@ def _make_cache(cache: Path, files: list[Path], index: dict, max_bytes: int, on_
             skipped = {e.file.name: e.reason for e in unusable}
             write_json(_index_file(cache), "clip cache", _LAYOUT, index | written | {"skipped": skipped})
 
-
+# %% ../../nbs/audio/cache.ipynb #47b28c5c
 def cached_clips(
     df: DataFrame,  # table with the column `filename`
     path: str | os.PathLike,  # folder with the clips in audio/

@@ -56,8 +56,8 @@ def check_training_classes(
         untrained = sorted(set(df.category[valid]) - set(df.category[~valid]))
         if untrained:
             raise ValueError(
-                f"Fold {fold} has all clips of {', '.join(untrained)}: a class needs clips in at least two folds, to train "
-                "and to validate. Move some of its clips to another fold, or remove the class from the table"
+                f"Fold {fold} has all clips of {', '.join(untrained)}: a class needs clips in at least two folds, to "
+                "train and to validate. Move some of its clips to another fold, or remove the class from the table"
             )
 
 

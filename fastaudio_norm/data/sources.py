@@ -91,9 +91,8 @@ def read_esc50(
     files = _match_files(df.filename, audio)
     missing = df.filename[files.isna()]
     if len(missing) and not absent_ok:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(df)} clips of {table} are not in {audio}, such as {printable_path(missing.iloc[0])}"
-        )
+        example = printable_path(missing.iloc[0])
+        raise FileNotFoundError(f"{len(missing)} of {len(df)} clips of {table} are not in {audio}, such as {example}")
     files = files.fillna(df.filename)
     duplicates = files[files.duplicated()]
     if len(duplicates):
