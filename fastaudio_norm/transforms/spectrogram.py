@@ -132,7 +132,8 @@ def as_module(self: SpecNormalize) -> SpecNorm:
     "A new layer that does the same, for plain tensors. Raises `ValueError` if statistics were not fitted."
     if self.of_dataset and self.mean is None:
         raise ValueError(f"{self!r} has no statistics: fit it, or pass mean and std")
-    return self._layer()
+    with torch.inference_mode(False):  # otherwise the layer could not be used in training later
+        return self._layer()
 
 
 @patch

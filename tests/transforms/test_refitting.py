@@ -82,8 +82,10 @@ def test_a_transform_that_was_made_and_used_for_inference_works_in_training(axes
         statistics = (torch.zeros(4, 1), torch.ones(4, 1, dtype=torch.float64)) if 0 in axes else ()
         norm = SpecNormalize(*statistics, axes=axes)
         loaded = pickle.loads(pickle.dumps(norm))
+        layer = norm.as_module()
         for transform in (norm, loaded):
             transform(TensorImageBase(torch.randn(2, 1, 4, 9)))
+    layer(torch.randn(2, 1, 4, 9, requires_grad=True)).square().sum().backward()
     for transform in (norm, loaded):
         for dtype in (torch.float32, torch.float64):
             x = torch.randn(2, 1, 4, 9, dtype=dtype, requires_grad=True)
