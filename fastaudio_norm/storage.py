@@ -10,22 +10,39 @@ import hashlib
 import json
 import math
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # %% ../nbs/storage.ipynb #f564baac
+def _permissions(path, part):
+    "Mode of `path`, or the mode that a new file gets, which creating and removing `part` shows."
+    if not path.exists():
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        path = part
+    mode = stat.S_IMODE(path.stat().st_mode)
+    part.unlink(missing_ok=True)
+    return mode
+
+
 @contextmanager
 def atomic_write(
     path: str | os.PathLike,  # the final file
 ) -> Iterator[Path]:  # the temporary file to write
-    "Yield a temporary path beside `path`. Replace `path` by it if the block succeeds, remove it otherwise."
+    """Yield a temporary path beside `path`. Replace `path` by it if the block succeeds, remove it otherwise.
+
+    An existing file keeps its permissions. Several threads and processes may write one file: the last one replaces it.
+    """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
+        mode = _permissions(path, part)
         yield part
         with open(part, "rb+") as written:
             os.fsync(written.fileno())
+        os.chmod(part, mode)  # some libraries create files that only their owner may read
         os.replace(part, path)
     except OSError as e:
         e.filename = e.filename or str(path)  # "No space left on device" does not name a file

@@ -5,6 +5,8 @@ import json
 import os
 import stat
 import string
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -196,3 +198,39 @@ def test_numbers_that_json_cannot_hold_are_refused(number, file):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(file, "numbers", 1, {"some": number})
     assert file.read_bytes() == before and names(file.parent) == [file.name]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_the_umask_gives_the_permissions_of_new_files(umask, file):
+    before = os.umask(umask)
+    try:
+        with atomic_write(file) as part:
+            os.close(os.open(part, os.O_CREAT | os.O_WRONLY, 0o600))  # as safetensors does
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o664])
+def test_a_file_keeps_its_permissions(mode, file):
+    file.touch()
+    file.chmod(mode)
+    write_json(file, "numbers", 1, {})
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_threads_may_write_at_the_same_time(same, tmp_path):
+    barrier = threading.Barrier(8)
+
+    def save(i):
+        barrier.wait()
+        for k in range(10):
+            write_json(tmp_path / f"{0 if same else i}.json", "numbers", 1, {"writer": i, "values": [i] * 500, "k": k})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(8)))  # raises what a thread raised
+    for path in tmp_path.iterdir():  # no partial file is left
+        content = read_json(path, "numbers", 1)
+        assert content["values"] == [content["writer"]] * 500
+    assert len(names(tmp_path)) == (1 if same else 8)

@@ -9,8 +9,11 @@ __all__ = ['CachedClips', 'cache_folder', 'cached_clips']
 import hashlib
 import json
 import os
+import stat
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,7 +31,7 @@ from .workers import map_in_processes
 from ..storage import atomic_write, check_writable, read_json, write_json
 
 # %% ../../nbs/audio/cache.ipynb #5efd1345
-_LAYOUT = 3  # version of the files of a cache
+_LAYOUT = 4  # version of the files of a cache
 _PROCESSING = 2  # version of the processing of clips; part of the key, which also identifies finished runs of `compare`
 
 
@@ -37,7 +40,10 @@ def _index_file(path: Path) -> Path:
 
 
 class CachedClips(Mapping):
-    "Clips of a cache by file name: `AudioTensor` [1, samples], a new tensor at each access."
+    """Clips of a cache by file name: `AudioTensor` [1, samples], a new tensor at each access.
+
+    The first access to a clip raises `ValueError` if its samples have changed since the cache was made.
+    """
 
     def __init__(
         self,
@@ -47,7 +53,7 @@ class CachedClips(Mapping):
         index = read_json(_index_file(self.path), "clip cache", _LAYOUT)
         self.sample_rate = index["sample_rate"]  # Hz
         self.skipped = {printable_path(name): reason for name, reason in index["skipped"].items()}  # unusable files
-        self._scales = index["scales"]
+        self._scales, self._checksums, self._verified = index["scales"], index["checksums"], set()
         self._rows = {name: i for i, name in enumerate(index["names"]) if name not in index["skipped"]}
         try:
             self._samples = open_memmap(self.path, mode="r")
@@ -61,6 +67,13 @@ class CachedClips(Mapping):
 
     def __getitem__(self, name: str) -> AudioTensor:
         i = self._rows[name]
+        if i not in self._verified:
+            if zlib.crc32(self._samples[i]) != self._checksums[i]:
+                raise ValueError(
+                    f"{self.path} is damaged: the samples of {printable_path(name)} are not those that were written. "
+                    "Delete this file, so that it is made again"
+                )
+            self._verified.add(i)
         clip = torch.from_numpy(self._samples[i].astype(np.float32)).mul_(self._scales[i])
         return AudioTensor(clip[None], sr=self.sample_rate)
 
@@ -77,7 +90,7 @@ class CachedClips(Mapping):
         seconds, megabytes = self._samples.shape[1] / self.sample_rate, self.path.stat().st_size / 1e6
         return f"{len(self)} clips of {seconds:.2f} s at {self.sample_rate} Hz, {megabytes:.0f} MB in {self.path}"
 
-
+# %% ../../nbs/audio/cache.ipynb #37d2c113
 def _reopened(path: Path) -> Mapping:
     "Open a cache; an exported learner that is loaded on another machine gets an empty one."
     return CachedClips(path) if path.exists() else {}
@@ -90,8 +103,8 @@ def _quantized(sample_rate: int, length: int, file: Path) -> tuple[float, np.nda
     return float(scale), np.rint(clip / scale).astype(np.int16) if scale > 0 else np.zeros(len(clip), np.int16)
 
 
-def _write_samples(path: Path, files: list[Path], sample_rate: int, length: int) -> tuple[list[float], list[BadAudio]]:
-    "Write the array of a cache. Returns the scale of each file, and the errors of the unusable files."
+def _write_samples(path: Path, files: list[Path], sample_rate: int, length: int) -> tuple[dict, list[BadAudio]]:
+    "Write the array of a cache. Returns the scale and checksum of each file, and the errors of the unusable files."
     samples = open_memmap(path, "w+", np.int16, (len(files), length))
     if hasattr(os, "posix_fallocate"):
         with open(path, "rb+") as file:
@@ -105,7 +118,7 @@ def _write_samples(path: Path, files: list[Path], sample_rate: int, length: int)
             scales[i], values = clip
             samples[i, : len(values)] = values
     samples.flush()
-    return scales, bad
+    return {"scales": scales, "checksums": [zlib.crc32(row) for row in samples]}, bad
 
 # %% ../../nbs/audio/cache.ipynb #98de615b
 def _digest(file: Path) -> str:
@@ -123,16 +136,64 @@ def _make_room(folder: Path, max_bytes: int) -> None:
     caches.sort(key=lambda file: file.stat().st_mtime)
     while caches and sum(file.stat().st_size for file in caches) > max_bytes:
         cache = caches.pop(0)
-        cache.unlink()
-        _index_file(cache).unlink(missing_ok=True)
+        with suppress(PermissionError):  # another user's
+            cache.unlink()
+            _index_file(cache).unlink(missing_ok=True)
 
 
+def _is_usable(cache: Path) -> bool:
+    "Whether a cache exists, in the layout of this version."
+    try:
+        read_json(_index_file(cache), "clip cache", _LAYOUT)
+    except (FileNotFoundError, ValueError):
+        return False
+    return cache.exists()
+
+# %% ../../nbs/audio/cache.ipynb #e1fe0057
 def cache_folder() -> Path:
-    "Return the default folder of caches: FASTAUDIO_NORM_CACHE, or a subfolder of the user's cache folder."
+    """Return the default folder of caches: FASTAUDIO_NORM_CACHE, or a subfolder of the user's cache folder.
+
+    A user without a home folder gets a subfolder of the temporary folder, named after the user.
+    """
+    if os.environ.get("FASTAUDIO_NORM_CACHE"):
+        return Path(os.environ["FASTAUDIO_NORM_CACHE"])
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if not os.path.isabs(base):  # the user does not have a home folder
-        base = tempfile.gettempdir()
-    return Path(os.environ.get("FASTAUDIO_NORM_CACHE") or Path(base) / "fastaudio-norm")
+    if os.path.isabs(base):
+        return Path(base) / "fastaudio-norm"
+    return Path(tempfile.gettempdir()) / f"fastaudio-norm-{os.getuid()}"  # systems without getuid have homes
+
+
+def _make_folder(folder: Path) -> None:
+    "Create a folder of caches. In the temporary folder, it must be private: raise `OSError` if others may change it."
+    if folder.parent != Path(tempfile.gettempdir()) or folder != cache_folder():
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise OSError(f"{folder} belongs to another user, or others may write to it: set FASTAUDIO_NORM_CACHE")
+
+# %% ../../nbs/audio/cache.ipynb #076b7f8b
+_ADVICE = "Choose another folder for cached clips: --cache, or FASTAUDIO_NORM_CACHE"
+
+
+def _make_cache(cache: Path, files: list[Path], index: dict, max_bytes: int, on_error: str) -> None:
+    "Write a cache, unless another process has written it."
+    check_writable(cache.parent, _ADVICE)
+    _make_folder(cache.parent)
+    with FileLock(cache.with_name("clips.lock"), mode=0o666):  # users who share the folder open it too
+        if _is_usable(cache):
+            return
+        for leftover in cache.parent.glob(".clips-*.part"):  # its process was killed, or it would hold the lock
+            with suppress(PermissionError):
+                leftover.unlink()
+        _make_room(cache.parent, max_bytes)
+        with atomic_write(cache) as part:
+            written, unusable = _write_samples(part, files, index["sample_rate"], index["length"])
+            if unusable and (on_error == "stop" or len(unusable) == len(files)):
+                raise_unusable(unusable, len(files))
+            skipped = {e.file.name: e.reason for e in unusable}
+            write_json(_index_file(cache), "clip cache", _LAYOUT, index | written | {"skipped": skipped})
 
 # %% ../../nbs/audio/cache.ipynb #47b28c5c
 def cached_clips(
@@ -146,10 +207,14 @@ def cached_clips(
 ) -> CachedClips:
     """Return clips, resampled and mixed down, from their cache; make the cache if it does not exist.
 
-    Raises `ValueError` that lists unusable files, or if the clips would take more than `max_bytes`.
+    Several users may share a folder. The default length counts the clips of all folds, so that all folds can use one
+    cache: it depends on the lengths of validation clips, but not on their samples or classes. Raises `ValueError` that
+    lists unusable files, or if the clips would take more than `max_bytes`, and `OSError` if a new cache is needed and
+    `folder` is not writable.
     """
     folder = Path(folder or cache_folder())
-    check_writable(folder, "Choose another folder for cached clips: --cache, or FASTAUDIO_NORM_CACHE")
+    if not any(folder.glob("clips-*.npy")):
+        check_writable(folder, _ADVICE)
     files, bad = check_files([Path(path, "audio", name) for name in df.filename], on_error)
     lengths = [round(seconds * sample_rate)] if seconds else [_resampled_length(file, sample_rate) for file in files]
     length, names = int(np.median(lengths)), [file.name for file in files]
@@ -163,21 +228,11 @@ def cached_clips(
         contents = list(threads.map(_digest, files))
     index = {"sample_rate": sample_rate, "length": length, "names": names}
     key = hashlib.sha256(json.dumps([{"version": _PROCESSING, **index}, contents]).encode()).hexdigest()[:32]
-    folder.mkdir(parents=True, exist_ok=True)
     cache = folder / f"clips-{key}.npy"
-    with FileLock(folder / "clips.lock"):
-        if cache.exists():
-            os.utime(cache)  # now the most recently used
-        else:
-            for leftover in folder.glob(".clips-*.part"):  # its process was killed, or it would hold the lock
-                leftover.unlink()
-            _make_room(folder, max_bytes - size)
-            with atomic_write(cache) as part:
-                scales, unusable = _write_samples(part, files, sample_rate, length)
-                if unusable and (on_error == "stop" or len(unusable) == len(files)):
-                    raise_unusable(unusable, len(files))
-                skipped = {e.file.name: e.reason for e in unusable}
-                write_json(_index_file(cache), "clip cache", _LAYOUT, index | {"scales": scales, "skipped": skipped})
+    if not _is_usable(cache):
+        _make_cache(cache, files, index, max_bytes - size, on_error)
+    with suppress(PermissionError):  # another user's
+        os.utime(cache)  # now the most recently used
     clips = CachedClips(cache)
     if clips.skipped and on_error == "stop":
         raise_unusable([BadAudio(name, reason) for name, reason in clips.skipped.items()], len(files))

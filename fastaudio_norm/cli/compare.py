@@ -46,7 +46,9 @@ def _find_data(args, out):
 
 
 def _title(path, recipe, args):
-    parts = [path.name, f"{recipe.spec} spectrogram", f"{recipe.epochs} epochs"]
+    from fastaudio_norm.audio import printable_path
+
+    parts = [printable_path(path.resolve().name), f"{recipe.spec} spectrogram", f"{recipe.epochs} epochs"]
     if args.recipe != "plain":
         parts.append(" without ".join([f"{args.recipe} recipe", *args.without]))
     if args.arch != "xresnet18":

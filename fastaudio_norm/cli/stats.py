@@ -16,6 +16,7 @@ from ..names import SPEC_NAMES
 def _stats(args):
     import torch
 
+    from fastaudio_norm.audio import printable_path
     from fastaudio_norm.measure import measure, process_group
 
     out = out_folder(args)
@@ -27,7 +28,7 @@ def _stats(args):
         )  # fmt: skip
         if rank > 0:
             return 0
-        _write(recorder, Path(args.path).resolve().name, out)
+        _write(recorder, printable_path(Path(args.path).resolve().name), out)
         for file in out.glob(f"{checkpoint.name}*"):  # one per process
             file.unlink()
         status = report_skipped(recorder.about["skipped"])

@@ -36,7 +36,8 @@ def plot_comparison(
         mean, label = 100 * results.accuracy[results.norm == norm].mean(), "mean" if row == 0 else None
         ax.plot([mean, mean], [row - 0.35, row + 0.35], color="black", lw=2, zorder=2, label=label)
         ax.annotate(f"{mean:.1f}", (mean, row - 0.37), ha="center", va="bottom", fontsize=9)
-    ax.set(yticks=range(len(norms)), yticklabels=norms, ylim=(len(norms) - 0.4, -0.75), title=title)
+    ax.set(yticks=range(len(norms)), yticklabels=norms, ylim=(len(norms) - 0.4, -0.75))
+    ax.set_title(title, parse_math=False)  # a folder's name may contain dollar signs
     ax.set_xlabel("validation accuracy (%)")
     ax.grid(axis="x", alpha=0.3)
     fig.legend(loc="outside right upper", frameon=False)
@@ -90,8 +91,8 @@ def plot_confusion(
             if n:
                 color = "white" if share[row, column] > 0.5 else "black"
                 ax.text(column, row, n, ha="center", va="center", fontsize=8, color=color)
-    ax.set_xticks(range(len(table)), table.columns, rotation=90)
-    ax.set_yticks(range(len(table)), table.index)
+    ax.set_xticks(range(len(table)), table.columns, rotation=90, parse_math=False)
+    ax.set_yticks(range(len(table)), table.index, parse_math=False)
     ax.set(title=norm, xlabel="predicted class", ylabel="actual class")
     fig.colorbar(image, ax=ax, label="share of the class's clips", shrink=0.7)
     return fig

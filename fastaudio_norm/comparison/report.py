@@ -9,7 +9,7 @@ __all__ = ['summarize', 'format_table', 'confusion', 'class_accuracies']
 import numpy as np
 import pandas as pd
 
-from .significance import corrected_t_test, holm
+from .significance import LEAST_FOLDS, corrected_t_test, holm
 
 # %% ../../nbs/comparison/report.ipynb #b8ea719c
 def summarize(
@@ -44,10 +44,12 @@ def format_table(
     "Format a summary as a text table, followed by an explanation of its numbers."
     columns = {"normalization": table.index, "runs": table.runs}
     columns["accuracy (%)"] = [_with_margin(*pair) for pair in zip(table.accuracy, table.margin)]
-    if table.margin.isna().all():
-        notes = ["accuracy: mean of all runs. One fold cannot show how much the accuracy varies between folds."]
-    else:
-        notes = ["±: 95 % confidence interval over folds, corrected for shared training clips (Nadeau & Bengio 2003)."]
+    notes, corrected = [], "corrected for shared training clips (Nadeau & Bengio 2003)"
+    if table.margin.isna().any():
+        few = f"fewer than {LEAST_FOLDS} folds"
+        notes.append(f"no ± or p: {few} cannot show how much the accuracy varies between folds.")
+    if table.margin.notna().any():
+        notes.append(f"±: 95 % confidence interval over folds, {corrected}.")
     if "vs none" in table:
         pairs = zip(table.index, table["vs none"], table["difference margin"])
         columns["vs none"] = ["" if norm == "none" else _with_margin(*pair, "+") for norm, *pair in pairs]

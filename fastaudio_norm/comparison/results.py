@@ -9,13 +9,14 @@ __all__ = ['FORMAT', 'FORMAT_VERSION', 'Results']
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
 # %% ../../nbs/comparison/results.ipynb #3054182c
-FORMAT, FORMAT_VERSION = "fastaudio_norm results", 1  # in the first line of each file
+FORMAT, FORMAT_VERSION = "fastaudio_norm results", 2  # in the first line of each file; 1: rows have no checksums
 
 
 class Results:
@@ -65,8 +66,24 @@ def add(
     row: dict,  # one finished run; JSON must be able to hold it
 ) -> None:
     "Append a finished run. It is on the disk when this returns."
-    self._write(row)
+    self._write({**row, "checksum": _checksum(row)})
     self.rows.append(row)
+
+
+def _checksum(row):
+    return zlib.crc32(json.dumps(row, sort_keys=True, allow_nan=False).encode())
+
+
+def _verified(number, line, version):
+    "The row in a line of a file of this version."
+    try:
+        row = json.loads(line)
+        checksum = row.pop("checksum", None)
+    except (ValueError, AttributeError, TypeError) as e:
+        raise ValueError(f"line {number} is not a run: {e}") from e
+    if checksum != _checksum(row) and (checksum is not None or version > 1):
+        raise ValueError(f"line {number} is not what was written: its content does not match its checksum")
+    return row
 
 
 @patch
@@ -85,8 +102,10 @@ def _read(self: Results):
         self._file.truncate(self._file.tell() - len(incomplete))
     header = {"kind": FORMAT, "version": FORMAT_VERSION, "settings": self.settings}
     try:
-        first, *self.rows = [json.loads(line) for line in lines] or [header]
-        matches = all(first[name] == value for name, value in header.items())
+        first = json.loads(lines[0]) if lines else header
+        kind, version, settings = (first[name] for name in header)
+        matches = kind == FORMAT and version in (1, FORMAT_VERSION) and settings == self.settings
+        self.rows = [_verified(number, line, version) for number, line in enumerate(lines[1:], 2)]
     except (ValueError, TypeError, KeyError) as e:
         raise ValueError(f"{self.path} is damaged: move it away to start a new file ({e})") from e
     if not matches:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from ..audio import SAMPLE_RATE, CachedClips, cached_clips
 from .results import Results
-from ..data import check_folds, get_dls, read_esc50
+from ..data import check_folds, check_training_classes, get_dls, read_esc50
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16, train_run
 
@@ -127,7 +127,7 @@ def compare(
     seed: int = 0,  # the same seed gives the same results; on a GPU, nearly the same
     deterministic: bool = False,  # whether results are exactly the same on a GPU too, which is slower
     out: str | Path | None = None,  # folder to save runs in, and to look for finished runs; default: not saved
-    seconds: float | None = None,  # length of all clips in seconds; default: their median length
+    seconds: float | None = None,  # length of all clips in seconds; default: the median length of all clips
     cache: str | Path | None = None,  # folder of cached clips, see `cached_clips`
     on_error: str = "stop",  # unusable files: "stop" raises an error, "skip" continues without them
 ) -> pd.DataFrame:  # one row per run
@@ -140,14 +140,17 @@ def compare(
     `Results` raise.
     """
     df = read_esc50(path, absent_ok=True)
-    folds = sorted(df.fold.unique().tolist()) if folds is None else list(folds)
+    folds = sorted(df.fold.unique().tolist()) if folds is None else list(dict.fromkeys(folds))
+    norms = list(dict.fromkeys(norms))
     check_folds(df, folds)
+    check_training_classes(df, folds)
     for norm in norms:
         make_tfms(norm, recipe)
     find_arch(arch)
     clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache, on_error=on_error)
     df = df[df.filename.isin(clips)].reset_index(drop=True)
     check_folds(df, folds)  # again: every clip of a fold may be unusable
+    check_training_classes(df, folds)
     settings = run_settings(df, clips, recipe, arch=arch, bs=bs, seed=seed, deterministic=deterministic)
     wanted = list(product(folds, norms, range(runs)))
     with TemporaryDirectory() as temporary, Results(temporary if out is None else out, settings) as results:

@@ -20,7 +20,7 @@ from fasttransform.transform import Transform
 
 from ..audio import SAMPLE_RATE
 from ..compat.padding import PadClips
-from .folds import CrossValidationSplitter
+from .folds import CrossValidationSplitter, check_training_classes
 from .memory import InMemoryDL
 
 # %% ../../nbs/data/loaders.ipynb #e74266b2
@@ -65,8 +65,10 @@ def get_dls(
 ) -> DataLoaders:  # batches of (waveforms [batch, 1, samples], categories)
     """Loaders of waveforms and their categories, with one fold as the validation set.
 
-    A `Learner` on these loaders can predict any file, named by a `str` or a `Path`.
+    A `Learner` on these loaders can predict any file, named by a `str` or a `Path`. Raises `ValueError` if all clips of
+    a class are in the validation fold.
     """
+    check_training_classes(df, [fold])
     folder = Path(path) / "audio"
     read = _ReadClip(folder, sample_rate, {} if clips is None else clips)
     dl_type = InMemoryDL if in_memory else TfmdDL

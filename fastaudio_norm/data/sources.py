@@ -15,6 +15,7 @@ import pandas as pd
 from fastai.data.external import URLs, untar_data
 from fastaudio.core.signal import audio_extensions
 
+from ..audio import printable_path
 from .folds import check_folds
 
 # %% ../../nbs/data/sources.ipynb #9554281f
@@ -32,7 +33,8 @@ def _read_table(table: Path) -> pd.DataFrame:
     if b"\0" in table.read_bytes():  # pandas 2.1 would cut a file name there
         raise ValueError(f"{table} is not a valid table: it contains zero bytes")
     try:
-        return pd.read_csv(table, index_col=False, dtype={"filename": str, "category": str})
+        text = {"filename": str, "category": str}
+        return pd.read_csv(table, index_col=False, dtype=text, keep_default_na=False, na_values=[""])  # "NA" is a name
     except ValueError as e:  # includes pandas' parser errors and decoding errors
         raise ValueError(f"{table} is not a valid table: {e}") from e
 
@@ -59,13 +61,18 @@ def _check_rows(df: pd.DataFrame, table: Path) -> None:
         raise ValueError(f"{table} has a category with unprintable characters: {unprintable.iloc[0]!r}")
 
 # %% ../../nbs/data/sources.ipynb #15715d2f
+_EXTENSIONS = (
+    *audio_extensions, ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf",
+)  # fmt: skip
+
+
 def _match_files(
     filenames: pd.Series,  # names in the table
     folder: Path,  # folder with the clips
 ) -> pd.Series:  # names of existing files; None where a clip is missing
-    "Find each clip in `folder`: the file of that name, or one that differs only in its extension."
-    present = sorted(file.name for file in folder.glob("*.*"))
-    by_stem = {Path(name).stem: name for name in present}
+    "Find each clip in `folder`: the file of that name, or an audio file that differs only in its extension."
+    present = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    by_stem = {Path(name).stem: name for name in present if name.lower().endswith(_EXTENSIONS)}
     return filenames.where(filenames.isin(present), filenames.map(lambda name: by_stem.get(Path(name).stem)))
 
 
@@ -84,21 +91,15 @@ def read_esc50(
     files = _match_files(df.filename, audio)
     missing = df.filename[files.isna()]
     if len(missing) and not absent_ok:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(df)} clips of {table} are not in {audio}, such as {missing.iloc[0]}"
-        )
+        example = printable_path(missing.iloc[0])
+        raise FileNotFoundError(f"{len(missing)} of {len(df)} clips of {table} are not in {audio}, such as {example}")
     files = files.fillna(df.filename)
     duplicates = files[files.duplicated()]
     if len(duplicates):
-        raise ValueError(f"{table} lists a clip twice: {duplicates.iloc[0]}")
+        raise ValueError(f"{table} lists a clip twice: {printable_path(duplicates.iloc[0])}")
     return df.assign(filename=files)
 
 # %% ../../nbs/data/sources.ipynb #69d2a406
-_EXTENSIONS = (
-    *audio_extensions, ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".caf",
-)  # fmt: skip
-
-
 def _raise(error: OSError) -> None:
     raise error
 

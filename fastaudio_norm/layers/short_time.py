@@ -8,7 +8,7 @@ __all__ = ['short_time_normalize', 'ShortTimeNorm']
 # %% ../../nbs/layers/short_time.ipynb #2ea64feb
 import torch
 from .base import Layer, in_float64, like_input, nonzero_scale
-from .sliding import window_bounds, window_moments
+from .sliding import window_moments
 from .waveform import check_waveform
 
 # %% ../../nbs/layers/short_time.ipynb #c4adc12e
@@ -24,7 +24,7 @@ def short_time_normalize(
     wide = wide - offset
     power = wide.square().mean((-2, -1), keepdim=True)  # ONNX export of torch.std_mean is wrong in float64
     least = power.clamp(min=torch.finfo(power.dtype).tiny).sqrt() * 10 ** (floor / 20)
-    means, variances = window_moments(wide, *window_bounds(x.shape[-1], window))
+    means, variances = window_moments(wide, window)
     mean = means.mean(-2, keepdim=True)
     var = (variances + (means - mean).square()).mean(-2, keepdim=True)
     scale = nonzero_scale(offset, var.sqrt().maximum(least))

@@ -33,93 +33,96 @@ def window_bounds(
 _LEAST_VARIANCE = torch.finfo(torch.float64).tiny  # the gradient of the square root is infinite at 0
 
 
+def _anchors(frames, start, window, center, min_window):
+    "The first anchor, the distance between anchors, and the anchor of each window."
+    first, step = (0, window) if center else (torch.sym_min(frames, min_window) - 1, window + 1)
+    return first, step, first + ((start - first).clamp(0) + step - 1) // step * step
+
+
 def window_moments(
     x: torch.Tensor,  # [..., frames]
-    start: torch.Tensor,  # int64 [frames], from `window_bounds`
-    end: torch.Tensor,  # int64 [frames]
+    window: int,  # these three as for `window_bounds`
+    center: bool = True,
+    min_window: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # mean; variance, float64 [..., frames]
     "Mean and variance of `x` in the window of each frame."
-    x = in_float64(x)
-    shift = x.mean(-1, keepdim=True)
-    start, end = start.to(x.device), end.to(x.device)
+    x, frames = in_float64(x), x.shape[-1]
+    start, end = (bound.to(x.device) for bound in window_bounds(frames, window, center, min_window))
+    first, step, anchors = _anchors(frames, start, window, center, min_window)
+    n_blocks = (frames - first + step - 1) // step
+    padded = torch.nn.functional.pad(x[..., first:], (0, n_blocks * step - (frames - first)))
+    blocks = padded.reshape(*x.shape[:-1], n_blocks, step)  # each begins with an anchor
+    levels = blocks[..., :1]
+    after, before = blocks - levels, blocks - torch.cat([levels[..., 1:, :], levels[..., -1:, :]], -2)
 
-    def mean(values):
-        sums = torch.nn.functional.pad(values.cumsum(-1), (1, 0))
-        return (sums[..., end] - sums[..., start]) / (end - start).to(sums)
+    def mean(power):
+        from_anchor = after.pow(power).cumsum(-1).flatten(-2)
+        to_anchor = before.pow(power).flip(-1).cumsum(-1).flip(-1).flatten(-2)
+        if not center:
+            head = (x[..., :first] - levels[..., 0, :]).pow(power)
+            to_anchor = torch.cat([head.flip(-1).cumsum(-1).flip(-1), to_anchor], -1)
+        left = torch.where(start < anchors, to_anchor[..., start], 0.0)
+        return (left + from_anchor[..., end - 1 - first]) / (end - start).to(x)
 
-    level = mean(x - shift)
-    return shift + level, (mean((x - shift).square()) - level.square()).clamp(min=_LEAST_VARIANCE)
+    level = mean(1)
+    return x[..., anchors] + level, (mean(2) - level.square()).clamp(min=_LEAST_VARIANCE)
 
 # %% ../../nbs/layers/sliding.ipynb #2143f717
-def _stretches(start, end):
-    "Runs of windows whose ends move alike: int64 array of (first frame, frames, start, its step, end, its step)."
-    steps = np.diff(np.stack([start, end]), append=np.stack([start, end])[:, -1:])
-    first = np.flatnonzero(np.diff(steps, prepend=-1).any(0))
-    frames = np.diff(first, append=len(start))
-    return np.stack([first, frames, start[first], steps[0, first], end[first], steps[1, first]], 1)
-
-
-@compile_kernel(fastmath=REASSOCIATE)
-def _running_sums(row, shift, sums, squares):
-    s, q = 0.0, 0.0
-    for t in range(len(row)):
-        d = np.float64(row[t]) - shift
-        s += d
-        q += d * d
-        sums[t + 1] = s
-        squares[t + 1] = q
-
-
-@compile_kernel(fastmath=REASSOCIATE)
-def _window_sums(sums, stretches, out):
-    for t, n, start, start_step, end, end_step in stretches:
-        if start_step and end_step:
-            for k in range(n):
-                out[t + k] = sums[end + k] - sums[start + k]
-        elif end_step:
-            for k in range(n):
-                out[t + k] = sums[end + k] - sums[start]
-        elif start_step:  # happens if min_window is longer than the window
-            for k in range(n):
-                out[t + k] = sums[end] - sums[start + k]
-        else:
-            out[t : t + n] = sums[end] - sums[start]
-
-# %% ../../nbs/layers/sliding.ipynb #dc9bfda9
 _NEGLIGIBLE = torch.finfo(torch.float32).eps ** 2  # variance relative to the squared mean
 
 
+def _runs(anchors):
+    "Runs of windows with the same anchor: int64 array of (first frame, frame after the last, anchor)."
+    first = np.flatnonzero(np.diff(anchors, prepend=-1))
+    return np.stack([first, np.append(first[1:], len(anchors)), anchors[first]], 1)
+
+
+@compile_kernel(fastmath=REASSOCIATE)
+def _sums_around(row, anchor, start, end, sums, squares):
+    "Sums of the values less that at the anchor: from each frame up to the anchor, and from the anchor to each frame."
+    shift = np.float64(row[anchor])
+    s, q = 0.0, 0.0
+    for t in range(anchor - 1, start - 1, -1):
+        d = np.float64(row[t]) - shift
+        s += d
+        q += d * d
+        sums[t] = s
+        squares[t] = q
+    s, q = 0.0, 0.0
+    for t in range(anchor, end):
+        d = np.float64(row[t]) - shift
+        s += d
+        q += d * d
+        sums[t] = s
+        squares[t] = q
+
+
 @compile_kernel(fastmath=REASSOCIATE, error_model="numpy")
-def _standardized_row(row, shift, sums, squares, weights, negligible, norm_vars, out):
-    for t in range(len(row)):
-        mean = sums[t] * weights[t]
-        level = mean + shift
-        var = squares[t] * weights[t] - mean * mean
-        scaled = norm_vars and var > negligible * level * level + 1e-76
-        out[t] = (np.float64(row[t]) - shift - mean) / math.sqrt(var if scaled else 1.0)
-
-
-@compile_kernel()
-def _standardized_rows(x, stretches, weights, negligible, norm_vars, out):
-    frames = x.shape[1]
-    running, in_windows = np.zeros((2, frames + 1)), np.zeros((2, frames))
+def _standardized_rows(x, start, end, weights, runs, negligible, norm_vars, out):
+    sums, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for r in range(len(x)):
-        shift = np.float64(x[r, 0])
-        _running_sums(x[r], shift, running[0], running[1])
-        _window_sums(running[0], stretches, in_windows[0])
-        _window_sums(running[1], stretches, in_windows[1])
-        _standardized_row(x[r], shift, in_windows[0], in_windows[1], weights, negligible, norm_vars, out[r])
+        for first, last, anchor in runs:
+            _sums_around(x[r], anchor, start[first], end[last - 1], sums, squares)
+            shift = np.float64(x[r, anchor])
+            for t in range(first, last):
+                mean = (sums[start[t]] + sums[end[t] - 1]) * weights[t]  # the sum at the anchor itself is 0
+                var = (squares[start[t]] + squares[end[t] - 1]) * weights[t] - mean * mean
+                level = mean + shift
+                scaled = norm_vars and var > negligible * level * level + 1e-76
+                out[r, t] = (np.float64(x[r, t]) - shift - mean) / math.sqrt(var if scaled else 1.0)
 
-
-def _sliding_normalize_on_cpu(x, start, end, norm_vars):
+# %% ../../nbs/layers/sliding.ipynb #dc9bfda9
+def _sliding_normalize_on_cpu(x, window, center, min_window, norm_vars):
     x = at_least_float32(x)
     out = torch.empty(x.shape, dtype=x.dtype)
     rows, out_rows = (t.reshape(-1, x.shape[-1]).numpy() for t in (x, out))
-    start, end = start.numpy(), end.numpy()
-    stretches, weights = _stretches(start, end), 1 / (end - start)
+    start, end = window_bounds(x.shape[-1], window, center, min_window)
+    *_, anchors = _anchors(x.shape[-1], start, window, center, min_window)
+    start, end, runs = start.numpy(), end.numpy(), _runs(anchors.numpy())
+    weights = 1 / (end - start)
 
     def work(part):
-        _standardized_rows(rows[part], stretches, weights, _NEGLIGIBLE, norm_vars, out_rows[part])
+        _standardized_rows(rows[part], start, end, weights, runs, _NEGLIGIBLE, norm_vars, out_rows[part])
 
     map_in_threads(work, rows)
     return out
@@ -136,10 +139,9 @@ def sliding_normalize(
     check_real(x)
     if not x.numel():
         return like_input(x.clone(), x)
-    start, end = window_bounds(x.shape[-1], window, center, min_window)
     if can_use_kernels(x):
-        return like_input(_sliding_normalize_on_cpu(x, start, end, norm_vars), x)
-    mean, var = window_moments(x, start, end)
+        return like_input(_sliding_normalize_on_cpu(x, window, center, min_window, norm_vars), x)
+    mean, var = window_moments(x, window, center, min_window)
     scale = nonzero_scale(mean, var.sqrt()) if norm_vars else 1.0
     return like_input((x.to(mean) - mean) / scale, x)
 

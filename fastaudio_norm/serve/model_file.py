@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
 from .classifier import SoundClassifier
@@ -92,7 +92,7 @@ def save(
     state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
     _build(about, state, f"The {network} cannot be saved as {self.arch!r}")
     with atomic_write(path) as part:
-        save_file(state, part, {"about": json.dumps(about)})
+        part.write_bytes(save(state, {"about": json.dumps(about)}))  # its own errors would not say that a disk is full
 
 
 @patch(cls_method=True)

@@ -78,7 +78,7 @@ def plot_stats(
     ax.plot(x, mean, color="#0072B2", marker="." if len(x) < 100 else None)
     label_frequency_axis(ax, x, recorder.settings)
     ax.set_ylabel("level (dB)" if (recorder.settings or {}).get("to_db") else "value")
-    ax.set(title=title)
+    ax.set_title(title, parse_math=False)  # a folder's name may contain dollar signs
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return fig

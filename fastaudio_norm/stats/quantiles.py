@@ -16,15 +16,17 @@ from .recorder import StatsRecorder
 @patch(as_prop=True)
 def min(self: StatsRecorder) -> torch.Tensor:
     "Smallest counted value, exact; NaN if every value was skipped."
-    low = self.histogram.low.reshape(self.histogram.shape)
-    return torch.from_numpy(np.where(self.moments.n > 0, low, np.nan))
+    with self.lock:
+        low = self.histogram.low.reshape(self.histogram.shape)
+        return torch.from_numpy(np.where(self.moments.n > 0, low, np.nan))
 
 
 @patch(as_prop=True)
 def max(self: StatsRecorder) -> torch.Tensor:
     "Largest counted value, exact; NaN if every value was skipped."
-    high = self.histogram.high.reshape(self.histogram.shape)
-    return torch.from_numpy(np.where(self.moments.n > 0, high, np.nan))
+    with self.lock:
+        high = self.histogram.high.reshape(self.histogram.shape)
+        return torch.from_numpy(np.where(self.moments.n > 0, high, np.nan))
 
 
 @patch
@@ -33,7 +35,8 @@ def quantile(
     q: float,  # 0 to 1
 ) -> torch.Tensor:
     "Smallest value that is not exceeded by a share `q` of all values, with an error of at most `quantile_error`."
-    return torch.from_numpy(self.histogram.quantile(q))
+    with self.lock:
+        return torch.from_numpy(self.histogram.quantile(q))
 
 
 @patch(as_prop=True)
@@ -45,7 +48,8 @@ def median(self: StatsRecorder) -> torch.Tensor:
 @patch(as_prop=True)
 def iqr(self: StatsRecorder) -> torch.Tensor:
     "Interquartile range: the distance between the quartiles, which enclose the middle half of all values."
-    return self.quantile(0.75) - self.quantile(0.25)
+    with self.lock:
+        return self.quantile(0.75) - self.quantile(0.25)
 
 
 @patch(as_prop=True)

@@ -67,13 +67,14 @@ class StatsRecorder:
         self.about = {}  # notes to save with the statistics, such as the number of clips
         self.batches = self.skipped = 0  # number of updates, and of values that were not finite
         self._moments = self._histogram = None
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held by each method; hold it to read several statistics of the same moment
 
-    def __getstate__(self):  # a lock cannot be copied
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+    def __getstate__(self):  # a lock cannot be copied, and other threads may count while this copy is written
+        with self.lock:
+            return {name: deepcopy(value) for name, value in vars(self).items() if name != "lock"}
 
     def __setstate__(self, state):
-        vars(self).update(state, _lock=threading.RLock())
+        vars(self).update(state, lock=threading.RLock())
 
 # %% ../../nbs/stats/recorder.ipynb #31c26a41
 @patch(as_prop=True)
@@ -107,7 +108,7 @@ def add(
     clips: ClipFeatures | None = None,  # of the same values
 ):
     "Count values that were counted elsewhere. Histograms and clip features are ignored unless they are recorded."
-    with self._lock:
+    with self.lock:
         self._moments = moments if self.is_empty else self._moments.merged(moments)
         if self.quantiles:
             limits = self._moments.low, self._moments.high
@@ -165,7 +166,7 @@ def update(
     values are not finite (and not skipped), or if `lengths` does not fit.
     """
     x = torch.as_tensor(batch).detach().as_subclass(torch.Tensor)
-    with self._lock:
+    with self.lock:
         self._check_batch(x, settings)
         rows, lengths, shape = as_rows(x, self.red_dims, lengths)
         values = int(lengths.sum()) * rows.shape[1]
@@ -198,14 +199,16 @@ def nobservations(self: StatsRecorder) -> int:
 @patch(as_prop=True)
 def mean(self: StatsRecorder) -> torch.Tensor:
     "Mean of all counted values; NaN if every value was skipped."
-    return torch.from_numpy(np.where(self.moments.n > 0, self.moments.mean, np.nan))
+    moments = self.moments  # other threads may replace it
+    return torch.from_numpy(np.where(moments.n > 0, moments.mean, np.nan))
 
 
 @patch(as_prop=True)
 def var(self: StatsRecorder) -> torch.Tensor:
     "Variance of all counted values, as `torch.var` computes it on all data at once; NaN for too few values."
-    degrees = self.moments.n - self.correction
-    return torch.from_numpy(np.where(degrees > 0, self.moments.m2 / np.where(degrees > 0, degrees, 1), np.nan))
+    moments = self.moments
+    degrees = moments.n - self.correction
+    return torch.from_numpy(np.where(degrees > 0, moments.m2 / np.where(degrees > 0, degrees, 1), np.nan))
 
 
 @patch(as_prop=True)
@@ -262,7 +265,8 @@ def merge(
     other: StatsRecorder,
 ):
     "Count every value that `other` has counted. Raise `ValueError` if `check_mergeable` does."
-    with self._lock:
+    other = deepcopy(other)  # another thread may update it; holding both locks might never end
+    with self.lock:
         self.check_mergeable(other)
         if not other.is_empty:
             self.add(other.moments, other._histogram, other.clips)

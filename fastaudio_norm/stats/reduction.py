@@ -30,8 +30,9 @@ def reduced(
     new = _derived_from(self, red_dims)
     if not set(self.red_dims) <= set(new.red_dims):
         raise ValueError(f"Statistics over {self.red_dims} cannot be reduced to {new.red_dims}: dimensions are missing")
-    if not self.is_empty:
-        new.add(self.moments.pooled(new.red_dims), self.histogram if self.quantiles else None, self.clips)
+    with self.lock:
+        if not self.is_empty:
+            new.add(self.moments.pooled(new.red_dims), self.histogram if self.quantiles else None, self.clips)
     return new
 
 # %% ../../nbs/stats/reduction.ipynb #13ec560d

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/stats/serialize.ipynb #bc46388f
 import os
+from copy import deepcopy
 from importlib.metadata import version
 
 import numpy as np
@@ -29,7 +30,8 @@ def _without_trailing_zeros(counts):
 
 @patch
 def to_dict(self: StatsRecorder) -> dict:
-    "Content of a statistics file. Raise `ValueError` before the first value."
+    "Content of a statistics file, while other threads may count. Raise `ValueError` before the first value."
+    self = deepcopy(self)
     moments = self.moments
     counted = moments.n > 0
     content = {"fastaudio_norm": version("fastaudio_norm"), "settings": self.settings, "about": self.about}

@@ -7,6 +7,7 @@ __all__ = ['SpecNormalize']
 
 # %% ../../nbs/transforms/spectrogram.ipynb #e60844b3
 import torch
+import warnings
 from collections.abc import Sequence
 from fastai.data.load import DataLoader
 from fastai.data.transforms import Normalize
@@ -22,7 +23,8 @@ from .pretrained import PretrainedStats
 
 # %% ../../nbs/transforms/spectrogram.ipynb #3365fae8
 def _as_statistic(x):
-    x = torch.as_tensor(x).detach().as_subclass(torch.Tensor).double().cpu()
+    with torch.inference_mode(False):  # otherwise the transform could not be used in training later
+        x = torch.as_tensor(x).detach().as_subclass(torch.Tensor).double().cpu().clone()
     if not x.isfinite().all():
         raise ValueError("`mean` and `std` must be finite")
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
@@ -43,6 +45,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
 
     Statistics are computed over `axes`. With 0 among the axes they belong to the training set: pass `mean` and `std`,
     or neither to fit them on the training split when the loaders are created. Without 0, each clip has its own.
+    Loaders of another training split fit them again; copies and loaded transforms keep their statistics.
     Values without any spread are only shifted. Single items, without a batch dimension, work as well. Raises
     `ValueError` for a spectrogram that does not fit the statistics or is empty, and `TypeError` for a complex one.
 
@@ -50,6 +53,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
     inverts dataset statistics. It cannot invert statistics of each clip, so `show_batch` then shows normalized values.
     """
 
+    is_fitted = False  # whether this object has measured its statistics, so that another training split replaces them
     parameters = ()  # `mean` and `std` stay on the CPU in float64; the layer for each batch has its device and dtype
 
     def __init__(
@@ -71,6 +75,13 @@ class SpecNormalize(SpecNormalizer, Normalize):
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():
             raise ValueError("`std` must be at least 0, got a negative value")
+
+    def __getstate__(self):  # the network of an exported learner was trained with these statistics
+        return {**vars(self), "is_fitted": False}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.mean, self.std = (None if x is None else _as_statistic(x) for x in (self.mean, self.std))
 
     def setups(self, dl: DataLoader):
         self._fit(dl)
@@ -121,7 +132,8 @@ def as_module(self: SpecNormalize) -> SpecNorm:
     "A new layer that does the same, for plain tensors. Raises `ValueError` if statistics were not fitted."
     if self.of_dataset and self.mean is None:
         raise ValueError(f"{self!r} has no statistics: fit it, or pass mean and std")
-    return self._layer()
+    with torch.inference_mode(False):  # otherwise the layer could not be used in training later
+        return self._layer()
 
 
 @patch
@@ -163,10 +175,17 @@ def _set_statistics(self: SpecNormalize, recorder):
     self.settings = recorder.settings
 
 
+def _is_of_training(dl):
+    "Whether a loader draws from a training split. fastai's `DataLoaders.from_dsets` also sets up validation loaders."
+    split = getattr(dl.dataset, "split_idx", None)
+    return dl.shuffle if split is None else split == 0
+
+
 @patch
 def _fit(self: SpecNormalize, dl):
-    "Measure `mean` and `std` on the training split, unless they are known or each clip has its own statistics."
-    if self.mean is not None or not self.of_dataset:
+    "Measure `mean` and `std` on the training split, unless they were given or each clip has its own statistics."
+    before = self.mean, self.std
+    if not self.of_dataset or self.mean is not None and not (self.is_fitted and _is_of_training(dl)):
         return
     recorder = StatsRecorder(self.axes, quantiles=self.method != "zscore")
     try:
@@ -174,6 +193,13 @@ def _fit(self: SpecNormalize, dl):
     except (AttributeError, NotFoundLookupError) as e:  # Transform.setup would swallow them
         raise RuntimeError(f"{type(self).__name__} could not be fitted: {e}") from e
     self._set_statistics(recorder)
+    if self.is_fitted and not all(map(torch.equal, before, (self.mean, self.std))):
+        warnings.warn(
+            f"{type(self).__name__} was fitted again, on another training split. Learners of the earlier split share "
+            "the new statistics: to keep several, create one for each fold",
+            stacklevel=2,
+        )
+    self.is_fitted = True
 
 
 @patch(cls_method=True)

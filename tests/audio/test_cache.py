@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
 
 from fastaudio_norm.audio import cache as cache_module
-from fastaudio_norm.audio.cache import CachedClips, cached_clips
+from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips
 from fastaudio_norm.data import get_dls
 
 SR = 16000
@@ -177,3 +178,57 @@ def test_loaders_read_clips_from_the_cache(made_up, df, num_workers):
     again = pickle.loads(pickle.dumps(clips))
     name = df.filename[0]
     assert torch.equal(again[name], clips[name]) and len(pickle.dumps(clips)) < 1000
+
+
+@pytest.mark.parametrize("damage", [lambda row: row * 0, lambda row: np.roll(row, 1), lambda row: -row])
+def test_changed_samples_are_found_at_the_first_access(damage, folder, table):
+    path = cached_clips(table, folder, folder=folder / "cache").path
+    samples = np.load(path)
+    samples[1] = damage(samples[1])
+    np.save(path, samples)
+    clips = cached_clips(table, folder, folder=folder / "cache")
+    assert clips["a.wav"].any() and clips["c.wav"].any()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="is damaged: the samples of b.wav are not.*Delete this file"):
+            clips["b.wav"]
+    path.unlink()
+    assert cached_clips(table, folder, folder=folder / "cache")["b.wav"].any()
+
+
+def test_an_unusable_index_is_made_again(folder, table):
+    path = cached_clips(table, folder, folder=folder / "cache").path
+    index = path.with_suffix(".json")
+    for content in ("", index.read_text().replace('"version": 4', '"version": 3')):
+        index.write_text(content)
+        assert len(cached_clips(table, folder, folder=folder / "cache")) == 3
+
+
+def test_users_share_a_cache(folder, table, ordinary_user):
+    cache = folder / "cache"
+    cached_clips(table, folder, folder=cache)
+    for file in cache.iterdir():
+        assert file.stat().st_mode & 0o044 == 0o044
+    assert (cache / "clips.lock").stat().st_mode & 0o666 == 0o666
+    for file in (cache, *cache.iterdir()):
+        file.chmod(0o555 if file.is_dir() else 0o444)  # another user's files
+    try:
+        with ordinary_user():
+            assert len(cached_clips(table, folder, folder=cache)) == 3
+            with pytest.raises(OSError, match="not writable|Permission denied"):
+                cached_clips(table, folder, folder=cache, seconds=0.2)
+    finally:
+        cache.chmod(0o755)
+
+
+def test_a_user_without_a_home_gets_a_private_folder(folder, table, tmp_path, monkeypatch):
+    for name in ("FASTAUDIO_NORM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = cached_clips(table, folder).path
+    assert path.parent == cache_folder() == tmp_path / f"fastaudio-norm-{os.getuid()}"
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    path.unlink()
+    path.parent.chmod(0o777)
+    with pytest.raises(OSError, match="others may write to it: set FASTAUDIO_NORM_CACHE"):
+        cached_clips(table, folder)

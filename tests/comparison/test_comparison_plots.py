@@ -1,6 +1,7 @@
 """Plots of a comparison."""
 
 import matplotlib.pyplot as plt
+import pytest
 
 from fastaudio_norm.comparison.plots import plot_comparison, plot_confusion, plot_curves
 
@@ -26,3 +27,11 @@ def test_the_confusion_matrix_has_the_counts(results):
     ax = plot_confusion(results, "none").axes[0]
     assert sorted(int(t.get_text()) for t in ax.texts) == [3, 5, 5, 7]
     plt.close("all")
+
+
+@pytest.mark.parametrize("name", ["$x$", "a $ b $c_$", "$\\frac$"])
+def test_names_with_dollar_signs_are_drawn(name, results):
+    results.attrs["classes"] = [name, "dog"]
+    for figure in (plot_comparison(results, name), plot_confusion(results, "none")):
+        figure.canvas.draw()
+        plt.close(figure)

@@ -57,7 +57,7 @@ def test_small_differences_are_within_noise():
 def test_one_fold_has_neither_interval_nor_p_value():
     table = summarize(make_results({"none": [[0.5, 0.6]], "wave": [[0.7, 0.7]]}))
     text = format_table(table)
-    assert "±" not in text and "noise" not in text and "One fold" in text and "+15.0" in text
+    assert "0 ±" not in text and "noise" not in text and "fewer than 3 folds" in text and "+15.0" in text
     alone = format_table(summarize(make_results({"wave": [[0.7]]})))
     assert "vs none" not in alone and "70.0" in alone
 
@@ -74,3 +74,9 @@ def test_confusions_are_counted_over_folds_and_runs(results):
     assert accuracies.loc["cat", "none"] == 70 and accuracies.loc["dog", "none"] == 50
     with pytest.raises(ValueError, match="Expected one of the normalizations none, wave, got 'peak'"):
         confusion(results, "peak")
+
+
+def test_two_folds_have_no_verdict():
+    text = format_table(summarize(make_results({"none": [[0.5], [0.6]], "wave": [[0.6], [0.7]]})))
+    assert "+10.0" in text and "fewer than 3 folds" in text
+    assert not any(word in text for word in ("better", "0.000", "within noise", "+10.0 ±"))

@@ -84,3 +84,26 @@ def test_values_that_json_cannot_hold_are_not_written(tmp_path):
         with pytest.raises(ValueError):
             results.add({"accuracy": float("nan")})
     assert add_rows(tmp_path, {"epochs": 3}, ROWS)[0] == ROWS
+
+
+def test_every_changed_byte_of_a_run_is_found(tmp_path):
+    rows, path = add_rows(tmp_path, {"epochs": 3}, ROWS)
+    whole = path.read_bytes()
+    header, second = whole.index(b"\n") + 1, whole.index(b"\n", whole.index(b"\n") + 1) + 1
+    for i in range(header, second - 1):
+        for change in (1, 16):
+            path.write_bytes(whole[:i] + bytes([whole[i] ^ change]) + whole[i + 1 :])
+            with pytest.raises(ValueError, match="is damaged: move it away.*line 2 is not"):
+                add_rows(tmp_path, {"epochs": 3})
+    path.write_bytes(whole[:second] + whole[second:].replace(b"0.4", b"0.9"))
+    with pytest.raises(ValueError, match="line 6 is not what was written"):
+        add_rows(tmp_path, {"epochs": 3})
+
+
+def test_files_of_earlier_versions_are_continued(tmp_path):
+    with Results(tmp_path, {"epochs": 3}) as results:
+        path = results.path
+    header = {"kind": "fastaudio_norm results", "version": 1, "settings": {"epochs": 3}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in [header, *ROWS[:2]]))
+    assert add_rows(tmp_path, {"epochs": 3}, ROWS[2:])[0] == ROWS
+    assert add_rows(tmp_path, {"epochs": 3})[0] == ROWS

@@ -13,6 +13,7 @@ import torch
 from support import COMMAND, Program
 
 from fastaudio_norm.audio import SPECS, cached_clips
+from fastaudio_norm.comparison.report import summarize
 from fastaudio_norm.comparison.run import compare, run_settings
 from fastaudio_norm.data import read_esc50
 from fastaudio_norm.train import RECIPES, Recipe, supports_bfloat16, train_run
@@ -145,6 +146,23 @@ def test_wrong_options_are_reported_before_any_work(made_up, monkeypatch):
     for (name, value), message in zip(unknown.items(), ["No fold 6", "'cqt'", "'loud'", "Unknown network 'lenet'"]):
         with pytest.raises(ValueError, match=message):
             compare(made_up, **{name: value})
+
+
+def test_a_class_without_training_clips_is_reported_before_any_work(made_up, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastaudio_norm.comparison.run.cached_clips", lambda *args: pytest.fail("read the clips"))
+    path = shutil.copytree(made_up, tmp_path / "data")
+    table = path / "meta" / "esc50.csv"
+    df = pd.read_csv(table)
+    df.loc[df.index[df.fold == 4][0], "category"] = "owl"
+    df.to_csv(table, index=False)
+    with pytest.raises(ValueError, match="Fold 4 has all clips of owl"):
+        compare(path)
+
+
+def test_names_and_folds_that_are_given_twice_count_once(made_up):
+    results = compare(made_up, ["none", "global", "none"], folds=[2, 2], recipe=SHORT, bs=16)
+    assert list(zip(results.norm, results.fold)) == [("none", 2), ("global", 2)]
+    assert summarize(results).runs.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("norm", ["pcen", "channel"])

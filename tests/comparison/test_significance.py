@@ -20,3 +20,10 @@ def test_holm_multiplies_and_keeps_the_order():
     assert holm([0.5, 0.04, np.nan]) == pytest.approx([0.5, 0.08, np.nan], nan_ok=True)
     assert holm([0.9, 0.8]) == pytest.approx([1, 1])
     assert np.isnan(holm([np.nan])).all()
+
+
+@pytest.mark.parametrize("differences", [[2.5, 2.5], [-1.25, -1.25], [0.0, 0.0], [1.0, 30.0], [7.0]])
+def test_fewer_than_three_folds_give_no_verdict(differences):
+    "Two folds of few clips often differ by the same amount, which has a variance of 0."
+    mean, margin, p = corrected_t_test(pd.Series(differences), 1 / 4)
+    assert mean == pytest.approx(np.mean(differences)) and np.isnan(margin) and np.isnan(p)

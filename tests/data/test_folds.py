@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fastaudio_norm.data.folds import CrossValidationSplitter
+from fastaudio_norm.data.folds import CrossValidationSplitter, check_training_classes
 
 
 def test_every_fold_validates_each_item_once(df):
@@ -28,3 +28,11 @@ def test_every_fold_validates_each_item_once(df):
 def test_splitter_names_the_mistake(splitter, items, error, message):
     with pytest.raises(error, match=message):
         splitter(items)
+
+
+def test_a_class_without_training_clips_is_named_with_its_fold():
+    df = pd.DataFrame({"fold": [1, 1, 2, 2, 3], "category": ["cat", "owl", "cat", "emu", "emu"]})
+    check_training_classes(df, [2, 3])
+    for folds in ([1], [3, 1]):
+        with pytest.raises(ValueError, match="Fold 1 has all clips of owl: .*at least two folds"):
+            check_training_classes(df, folds)

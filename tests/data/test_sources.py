@@ -111,3 +111,36 @@ def test_a_sample_is_reproducible_and_has_at_least_two_clips():
     drawn = sample_files(files, 0.1)
     assert len(set(drawn)) == 10 and drawn == sorted(drawn)
     assert len(sample_files(files, 0.001)) == 2 and sample_files(files, 1) == files
+
+
+@pytest.mark.parametrize("name", ["None", "NA", "null", "nan", "N/A", "NaN", "n/a"])
+def test_names_that_look_like_missing_values_stay_text(name, tmp_path):
+    for folder in ("audio", "meta"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "audio" / f"{name.replace('/', '')}.wav").touch()
+    rows = f"{name.replace('/', '')}.wav,1,{name}\n"
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,category\n" + rows)
+    assert read_esc50(tmp_path).category.tolist() == [name]
+
+
+def test_only_audio_replaces_a_missing_clip(tmp_path):
+    for folder in ("audio", "meta"):
+        (tmp_path / folder).mkdir()
+    for file in ("a.flac", "b.txt", "b.png", "d"):
+        (tmp_path / "audio" / file).touch()
+    table = tmp_path / "meta" / "esc50.csv"
+    table.write_text("filename,fold,category\na.ogg,1,x\nb.ogg,2,x\n")
+    with pytest.raises(FileNotFoundError, match="1 of 2 clips.*such as b.ogg"):
+        read_esc50(tmp_path)
+    table.write_text("filename,fold,category\na.ogg,1,x\nd,2,x\n")
+    assert read_esc50(tmp_path).filename.tolist() == ["a.flac", "d"]
+
+
+def test_names_are_printed_without_control_characters(tmp_path):
+    for folder in ("audio", "meta"):
+        (tmp_path / folder).mkdir()
+    rows = "b\x1b[2J.wav,1,x\na.wav,2,x\n"
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,category\n" + rows)
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 clips.*such as b\\x1b\[2J.wav") as e:
+        read_esc50(tmp_path)
+    assert str(e.value).isprintable()
