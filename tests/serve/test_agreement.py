@@ -1,4 +1,4 @@
-"""A converted learner computes what the learner does, whatever its transforms, targets and network; or it is refused."""
+"""A converted learner computes what the learner does, for all transforms, targets and networks; or it is refused."""
 
 import json
 import random
@@ -7,7 +7,6 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import soundfile
-import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, RegressionBlock
 from fastai.learner import Learner
 from fastai.vision.learner import vision_learner
@@ -23,7 +22,13 @@ from fastaudio_norm.audio import SPECS, ActiveCrop
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.serve import SoundClassifier, as_pipeline, load_model, predict
 from fastaudio_norm.train import spec_learner
-from fastaudio_norm.transforms import AudioNormalize, RelaxedFreqNormalize, ShortTimeNormalize, SlidingNormalize, SpecNormalize
+from fastaudio_norm.transforms import (
+    AudioNormalize,
+    RelaxedFreqNormalize,
+    ShortTimeNormalize,
+    SlidingNormalize,
+    SpecNormalize,
+)
 
 TARGETS = {
     "label": (CategoryBlock, lambda file: file.stem[0]),
@@ -97,7 +102,9 @@ def random_transforms(rng):
     if rng.random() < 0.6:  # else most are refused
         item_tfms.sort(key=lambda tfm: not isinstance(tfm, Resample))
     of_specs = [
-        lambda: SpecNormalize(axes=rng.choice([(2, 3), (3,), (1, 3)]), method=rng.choice(["zscore", "minmax", "robust"])),
+        lambda: SpecNormalize(
+            axes=rng.choice([(2, 3), (3,), (1, 3)]), method=rng.choice(["zscore", "minmax", "robust"])
+        ),
         lambda: SpecNormalize(axes=(0, 1, 3)),
         lambda: SlidingNormalize(10),
         RelaxedFreqNormalize,
