@@ -73,9 +73,9 @@ def _seconds(text):
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm predict`."
-    parser.description = "Print the class probabilities of audio files, or the numbers that a model for regression gives."
+    parser.description = "Print the class probabilities of audio files, or the numbers of a model for regression."
     parser.set_defaults(command=_predict)
-    parser.add_argument("model", metavar="MODEL", help="model file of `as_pipeline(learn)`: .safetensors, .pt2 or .onnx")
+    parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="audio files of any sample rate, length and number of channels"
     )

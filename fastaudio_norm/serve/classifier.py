@@ -93,7 +93,7 @@ class SoundClassifier(WaveformModel):
         network: nn.Module,  # [batch, channel, frequency, time] to logits [batch, classes]
         classes: Iterable[str],  # names of the classes, or of the numbers, in the order of the logits
         sample_rate: int,  # Hz
-        arch: str | None = None,  # name of the network, see `load`; None: a network of your own
+        arch: str | None = None,  # name of the network, see `load`; None: a network without a public name
         **kwargs,  # for `WaveformModel`: `target`, `thresholds` and `channels`
     ):
         super().__init__(classes, sample_rate, **kwargs)

@@ -35,7 +35,7 @@ class Pad(Layer):
 
 # %% ../../nbs/serve/front_end.ipynb #a46b1c40
 class Resize(Layer):
-    "Cut waveforms [..., samples] to `samples` in the middle, or pad them, as fastaudio's `ResizeSignal` does on average."
+    "Crop waveforms [..., samples] to their middle, or pad them, like fastaudio's `ResizeSignal` without randomness."
 
     def __init__(
         self,

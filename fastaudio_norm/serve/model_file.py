@@ -131,8 +131,8 @@ def save(
     make = network_function(self.arch)
     if make:
         kind = type(self.network).__name__
-        problem = f"The {kind} cannot be saved as {self.arch!r}. Set `arch` to its name, or to None and pass it to `load`"
-        _build(about, state, make, problem)
+        hint = "Set `arch` to its name, or to None and pass it to `load`"
+        _build(about, state, make, f"The {kind} cannot be saved as {self.arch!r}. {hint}")
     with atomic_write(path) as part:
         save_file(state, part, {"about": json.dumps(about)})
 
@@ -156,12 +156,14 @@ def load(
     about = about if isinstance(about, dict) else {}
     kind, version = about.get("kind"), about.get("version")
     if kind != _KIND or version not in _VERSIONS:
-        expected = f"expected {_KIND!r} of version {' or '.join(map(str, _VERSIONS))}, got {kind!r} of version {version!r}"
+        versions = " or ".join(map(str, _VERSIONS))
+        expected = f"expected {_KIND!r} of version {versions}, got {kind!r} of version {version!r}"
         raise ValueError(f"{path} is not a model file that can be read: {expected}")
     described = about.get("network")
     arch = described.get("arch") if isinstance(described, dict) else None
     make = network or network_function(arch if isinstance(arch, str) else None)
     if make is None:
         hint = "pass `network`, the function or class that builds it, or use an export of the model (.pt2, .onnx)"
-        raise ValueError(f"{path} is not a model file of a known network, got {arch!r}. If the network is your own, {hint}")
+        problem = f"{path} is not a model file of a known network, got {arch!r}"
+        raise ValueError(f"{problem}. If the network is your own, {hint}")
     return _build(about, state, make, f"{path} is not a valid model file")

@@ -99,7 +99,8 @@ class Branches(nn.Module):
 SPEC_NORMS = [
     *(SpecNorm(axes, method) for axes in ((2, 3), (3,)) for method in ESTIMATES),
     SpecNorm.from_statistics(torch.zeros(1, 1, 33, 1), torch.ones(1, 1, 33, 1), (0, 1, 3)),
-    SlidingNorm(20), SlidingNorm(20, center=False, min_window=5), RelaxedFreqNorm(), RelaxedFreqNorm(eps=1e-9), Deltas(),
+    SlidingNorm(20), SlidingNorm(20, center=False, min_window=5), Deltas(),
+    RelaxedFreqNorm(), RelaxedFreqNorm(eps=1e-9),
 ]  # fmt: skip
 EXPORTED = {
     "waveform": ([], [
@@ -107,7 +108,9 @@ EXPORTED = {
         ShortTimeNorm(400), nn.Sequential(Pad(4000), LoudestCrop(4000)),
         *(Resize(samples, mode) for samples in (3000, 20000) for mode in ("zeros", "zeros_after", "repeat")),
     ]),
-    "power": ([Spectrum(n_fft=64)], [PCENLayer(None, 500, scale=2.0**31), PCENLayer(33, 500), PCENLayer(None, 500, eps=1e-12)]),
+    "power": ([Spectrum(n_fft=64)], [
+        PCENLayer(None, 500, scale=2.0**31), PCENLayer(33, 500), PCENLayer(None, 500, eps=1e-12),
+    ]),
     "decibels": ([Spectrum(n_fft=64), Decibels()], SPEC_NORMS),
 }  # fmt: skip
 
