@@ -11,19 +11,19 @@ import json
 
 from .options import add_on_error, report_skipped
 
-# %% ../../nbs/cli/predict.ipynb #445facf7
+# %% ../../nbs/cli/predict.ipynb #9e6631b2
 def _predict(args):
     from fastaudio_norm.audio import BadAudio, check_files, printable_path
-    from fastaudio_norm.serve import SoundClassifier, predict
+    from fastaudio_norm.serve import load_model, predict
 
-    classifier = SoundClassifier.load(args.model)
+    model = load_model(args.model)
     files, bad = check_files(args.files, args.on_error)
     rows, skipped = [], {printable_path(e.file): e.reason for e in bad}
     try:
         for file in files:
             try:
-                for prediction in predict(classifier, file, args.window):
-                    rows.append(_row(classifier.classes, printable_path(file), prediction))
+                for prediction in predict(model, file, args.window):
+                    rows.append(_row(model, printable_path(file), prediction))
                     if not args.json:
                         _print_row(rows[-1], with_header=len(rows) == 1)
             except BadAudio as e:
@@ -37,23 +37,33 @@ def _predict(args):
     return report_skipped(skipped)
 
 
-def _row(classes, file, prediction):
-    best = prediction.probabilities.argsort()[::-1]
-    return {
-        "file": file, "start": round(prediction.start, 3), "end": round(prediction.end, 3),
-        "class": classes[best[0]],
-        "probabilities": {classes[i]: round(float(prediction.probabilities[i]), 6) for i in best},
-    }  # fmt: skip
+def _row(model, file, prediction):
+    start, end, outputs = prediction
+    row = {"file": file, "start": round(start, 3), "end": round(end, 3)}
+    if model.target == "numbers":
+        return row | {"values": {name: float(f"{value:.6g}") for name, value in zip(model.classes, outputs)}}
+    decided = model.decide(outputs)
+    probabilities = {model.classes[i]: round(float(outputs[i]), 6) for i in outputs.argsort()[::-1]}
+    row |= {"class": decided[0]} if model.target == "label" else {"classes": decided}
+    return row | {"probabilities": probabilities}
 
 
 def _print_row(row, with_header):
+    if "values" in row:
+        header, cells = "values", [", ".join(f"{name} {value:.4g}" for name, value in row["values"].items())]
+    else:
+        ranked = [f"{name} {p:.1%}" for name, p in row["probabilities"].items()]
+        several = row.get("classes")
+        header = "class" if several is None else "classes"
+        first = 1 if several is None else len(several)
+        cells = [", ".join(ranked[:first]) or "none", ", ".join(ranked[first : first + 2])]
     if with_header:
-        print(f"{'seconds':>17}  {'class':<24}{'then':<40}file")
-    (name, p), *others = row["probabilities"].items()
-    then = ", ".join(f"{other} {q:.1%}" for other, q in others[:2])
-    print(f"{row['start']:8.2f} {row['end']:8.2f}  {f'{name} {p:.1%}':<24}{then:<40}{row['file']}", flush=True)
+        titles = [header, "then"][: len(cells)]
+        print(f"{'seconds':>17}  {''.join(f'{t:<{w}}' for t, w in zip(titles, (24, 40)))}file")
+    columns = "".join(f"{cell + ' ':<{width}}" for cell, width in zip(cells, (24, 40)))
+    print(f"{row['start']:8.2f} {row['end']:8.2f}  {columns}{row['file']}", flush=True)
 
-# %% ../../nbs/cli/predict.ipynb #c8a39fcd
+# %% ../../nbs/cli/predict.ipynb #9d0a5a99
 def _seconds(text):
     seconds = float(text)
     if not 0 < seconds < float("inf"):
@@ -63,9 +73,9 @@ def _seconds(text):
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm predict`."
-    parser.description = "Print the class probabilities of audio files."
+    parser.description = "Print the class probabilities of audio files, or the numbers of a model for regression."
     parser.set_defaults(command=_predict)
-    parser.add_argument("model", metavar="MODEL", help="model file, saved by `as_pipeline(learn).save(FILE)`")
+    parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="audio files of any sample rate, length and number of channels"
     )

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['smoothing_coefficient', 'pcen', 'PCENLayer']
 
-# %% ../../nbs/layers/pcen.ipynb #767f46d9
+# %% ../../nbs/layers/pcen.ipynb #72aef088
 import math
 import torch
 from torch import nn
-from .base import Layer, at_least_float32, check_real, like_input
+from .base import Layer, add_tiny, at_least_float32, check_real, like_input
 
 # %% ../../nbs/layers/pcen.ipynb #f2377f63
 _CHUNK = 64  # frames
@@ -38,7 +38,7 @@ def _chunks_with_average(x, b, initial):
         before = average[..., -1:]
         yield part, average
 
-# %% ../../nbs/layers/pcen.ipynb #08aa9e70
+# %% ../../nbs/layers/pcen.ipynb #fe23ad2e
 def pcen(
     x: torch.Tensor,  # power [..., frequency, time], not negative
     frame_rate: float,  # Hz
@@ -58,7 +58,7 @@ def pcen(
     for part, average in _chunks_with_average(
         at_least_float32(x), smoothing_coefficient(time_constant, frame_rate), initial
     ):
-        average = average + eps
+        average = add_tiny(average, eps)
         relative = part / average * average ** (1 - gain)  # the gradient of average ** -gain may overflow
         if isinstance(power, float) and power == 0.5:  # avoids a difference of nearly equal numbers
             out.append(relative / ((relative + bias).sqrt() + bias**0.5))

@@ -8,7 +8,7 @@ __all__ = ['RelaxedFreqNorm']
 # %% ../../nbs/layers/relaxed.ipynb #dbb0f3f3
 import math
 import torch
-from .base import Layer, check_real, in_float64
+from .base import Layer, add_tiny, check_real, in_float64
 from .standardize import clip_statistics, standardize
 
 # %% ../../nbs/layers/relaxed.ipynb #022ae993
@@ -31,8 +31,8 @@ class RelaxedFreqNorm(Layer):
         bin_mean, bin_std = map(in_float64, clip_statistics(clips, (1, 3)))
         bin_var, mean = bin_std.square(), bin_mean.mean(-2, keepdim=True)
         var = (bin_var + (bin_mean - mean).square()).mean(-2, keepdim=True)
-        weight = relaxation * (var + eps).rsqrt()
-        bin_weight = (1 - relaxation) * (bin_var + eps).rsqrt()
+        weight = relaxation * add_tiny(var, eps).rsqrt()
+        bin_weight = (1 - relaxation) * add_tiny(bin_var, eps).rsqrt()
         offset = (weight * mean + bin_weight * bin_mean) / (weight + bin_weight)
         to = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
         return standardize(clips, offset.to(**to), (weight + bin_weight).reciprocal().to(**to)).view(x.shape)

@@ -128,7 +128,7 @@ def dataset_statistics(
         return recorder.min, recorder.max - recorder.min
     return recorder.median, recorder.iqr
 
-# %% ../../nbs/layers/standardize.ipynb #5fd14a31
+# %% ../../nbs/layers/standardize.ipynb #9679edce
 class SpecNorm(Layer):
     "Standardize spectrograms [batch, channel, frequency, time], by statistics of each clip or of a training set."
 
@@ -139,6 +139,10 @@ class SpecNorm(Layer):
         feature_range: Sequence[float] = (0.0, 1.0),  # interval that "minmax" maps minimum and maximum to
         shape: Sequence[int] | None = None,  # shape of a training set's statistics; None: statistics of each clip
     ):
+        if shape is None and 0 in axes:
+            hint = "Use SpecNorm.from_statistics, or omit 0 for statistics of each clip"
+            raise ValueError(f"`axes` with 0, the batch, need statistics of a training set, got {tuple(axes)}. {hint}")
+        shape = None if shape is None else list(shape)
         super().__init__(axes=list(axes), method=method, feature_range=list(feature_range), shape=shape)
         if shape is not None:
             self.register_buffer("offset", torch.zeros(shape))
@@ -146,6 +150,8 @@ class SpecNorm(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_real(x)
+        if x.ndim != 4:
+            raise ValueError(f"Expected spectrograms [batch, channel, frequency, time], got {list(x.shape)}")
         if self.options["shape"] is not None:
             return standardize(x, self.offset, self.scale)
         method, feature_range = self.options["method"], self.options["feature_range"]

@@ -4,8 +4,9 @@ import fastaudio  # first: other threads that import a module of this package wa
 
 import fastaudio_norm.serve.export  # adds `program` and `to_onnx` to `SoundClassifier`
 import fastaudio_norm.serve.model_file  # adds `save` and `load` to it
-from fastaudio_norm.serve.classifier import SoundClassifier
+from fastaudio_norm.serve.classifier import SoundClassifier, WaveformModel
 from fastaudio_norm.serve.convert import as_pipeline
-from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Spectrum
+from fastaudio_norm.serve.exported import ExportedModel, load_model
+from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
 from fastaudio_norm.serve.predict import MAX_WHOLE_SECONDS, Prediction, predict
 from fastaudio_norm.serve.resample import ResampleLayer

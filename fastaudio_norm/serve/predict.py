@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_WHOLE_SECONDS', 'Prediction', 'predict']
 
-# %% ../../nbs/serve/predict.ipynb #37a95f84
+# %% ../../nbs/serve/predict.ipynb #8830e7db
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,30 +14,33 @@ import numpy as np
 import torch
 
 from ..audio import BadAudio, open_audio
-from .classifier import SoundClassifier
+from .classifier import WaveformModel
 
-# %% ../../nbs/serve/predict.ipynb #db47fade
+# %% ../../nbs/serve/predict.ipynb #058a6fad
 MAX_WHOLE_SECONDS = 60.0  # longer files are classified in windows
 
 
 class Prediction(NamedTuple):
-    "Class probabilities of a window of a file."
+    "Outputs of a model for a window of a file."
 
     start: float  # seconds from the start of the file
     end: float  # seconds from the start of the file
-    probabilities: np.ndarray  # [classes]
+    probabilities: np.ndarray  # [classes]; the numbers themselves if the model's target is "numbers"
 
 
 def predict(
-    classifier: SoundClassifier,
+    classifier: WaveformModel,  # a `SoundClassifier`, or an exported model
     file: str | Path,  # audio file
     window: float | None = None,  # seconds; None: the whole file, or 10 s if it is longer than `MAX_WHOLE_SECONDS`
 ) -> Iterator[Prediction]:
     """Iterate over the windows of a file; the last window may be shorter.
 
-    Raises `BadAudio`, a `ValueError`, if the file cannot be read or a window is too short for the network.
+    Raises `BadAudio`, a `ValueError`, if the file cannot be read, a window is too short for the network, or the model
+    needs another number of channels.
     """
     with open_audio(file) as audio:
+        if classifier.channels not in (None, audio.channels):
+            raise BadAudio(file, f"the model expects {classifier.channels} channels, got {audio.channels}")
         model, start = classifier.at(audio.rate), 0
         seconds = window or (audio.seconds if audio.seconds <= MAX_WHOLE_SECONDS else 10.0)
         for block in audio.blocks(round(seconds * audio.rate)):

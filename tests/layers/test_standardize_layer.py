@@ -6,6 +6,7 @@ import torch
 
 from fastaudio_norm.layers import ESTIMATES, SpecNorm, standardize
 from fastaudio_norm.layers.standardize import clip_statistics
+from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import SpecNormalize
 
 B, C, F, T = 9, 2, 7, 31
@@ -54,3 +55,19 @@ def test_median_and_quartiles_are_exact(axes, mean, std):
 def test_a_traced_layer_computes_the_statistics_of_each_input(method):
     layer, (x, y) = SpecNorm((3,), method), torch.randn(2, 3, C, F, T)
     assert torch.allclose(torch.jit.trace(layer, x)(y * 9), layer(y * 9), atol=1e-5)
+
+
+def test_a_layer_needs_statistics_of_a_training_set_or_none():
+    with pytest.raises(ValueError, match="`axes` with 0, the batch, need statistics"):
+        SpecNorm(axes=(0, 1, 3))
+    for layer in (SpecNorm(axes=(3,)), SpecNorm(axes=(0, 1, 3), shape=(1, 1, 4, 1))):
+        with pytest.raises(ValueError, match=r"Expected spectrograms .* got \[1, 4, 9\]"):
+            layer(torch.randn(1, 4, 9))
+
+
+def test_statistics_are_replaced_whatever_the_type_of_their_shape():
+    recorder = StatsRecorder(red_dims=(0, 1, 3))
+    recorder.update(torch.randn(2, 1, 4, 9))
+    layer = SpecNorm(axes=(0, 1, 3), shape=torch.Size([1, 1, 4, 1]))
+    layer.replace_statistics(recorder)
+    torch.testing.assert_close(layer.offset, recorder.mean.float())

@@ -13,7 +13,16 @@ import torch
 from torch import nn
 
 from fastaudio_norm.audio import SAMPLE_RATE
-from fastaudio_norm.serve import Decibels, Filters, SoundClassifier, Spectrum
+from fastaudio_norm.layers import (
+    ESTIMATES,
+    AudioNorm,
+    PCENLayer,
+    RelaxedFreqNorm,
+    ShortTimeNorm,
+    SlidingNorm,
+    SpecNorm,
+)
+from fastaudio_norm.serve import Decibels, Deltas, Filters, LoudestCrop, Pad, Resize, SoundClassifier, Spectrum
 from fastaudio_norm.serve.export import SlicedPool, replace_submodules, sliced_pool
 
 
@@ -73,3 +82,51 @@ def test_onnx_is_exact_in_quiet_bins(classifier, tmp_path):
     expected = copy.deepcopy(classifier).double()(x.double())
     found = session.run(None, {"waveform": x.numpy()})[0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+class Branches(nn.Module):
+    "Apply each layer to the same input; return the mean and the first value of every row."
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x):
+        found = [layer(x) for layer in self.layers]
+        return torch.cat([part.flatten(1) for out in found for part in (out.mean(-1), out[..., 0])], 1)
+
+
+SPEC_NORMS = [
+    *(SpecNorm(axes, method) for axes in ((2, 3), (3,)) for method in ESTIMATES),
+    SpecNorm.from_statistics(torch.zeros(1, 1, 33, 1), torch.ones(1, 1, 33, 1), (0, 1, 3)),
+    SlidingNorm(20), SlidingNorm(20, center=False, min_window=5), Deltas(),
+    RelaxedFreqNorm(), RelaxedFreqNorm(eps=1e-9),
+]  # fmt: skip
+EXPORTED = {
+    "waveform": ([], [
+        *(AudioNorm(16000, method, per_channel=each) for method in ("zscore", "rms", "peak") for each in (False, True)),
+        ShortTimeNorm(400), nn.Sequential(Pad(4000), LoudestCrop(4000)),
+        *(Resize(samples, mode) for samples in (3000, 20000) for mode in ("zeros", "zeros_after", "repeat")),
+    ]),
+    "power": ([Spectrum(n_fft=64)], [
+        PCENLayer(None, 500, scale=2.0**31), PCENLayer(33, 500), PCENLayer(None, 500, eps=1e-12),
+    ]),
+    "decibels": ([Spectrum(n_fft=64), Decibels()], SPEC_NORMS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EXPORTED)
+def test_exported_layers_are_exact_for_clips_that_begin_with_silence(kind, tmp_path):
+    "Optimizers of graphs drop the addition of tiny numbers, so that silence could become 0 / 0."
+    front, layers = EXPORTED[kind]
+    classifier = SoundClassifier(front, Branches(layers), [], SAMPLE_RATE, target="numbers").requires_grad_(False)
+    classifier.to_onnx(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    program = classifier.program().module()
+    for samples, silent in ((8000, 4000), (5001, 1), (8000, 8000), (2500, 1000)):
+        x = 0.1 * torch.randn(3, 2, samples)
+        x[..., :silent] = 0
+        expected = classifier(x)
+        assert expected.isfinite().all()
+        for found in (program(x), torch.from_numpy(session.run(None, {"waveform": x.numpy()})[0])):
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)

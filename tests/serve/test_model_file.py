@@ -11,16 +11,33 @@ from safetensors.torch import load_file, save_file
 
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.serve import SoundClassifier, as_pipeline
+from fastaudio_norm.train import find_arch
 
 
-def test_a_network_without_a_name_cannot_be_saved(classifier, tmp_path):
-    classifier.arch = None
-    with pytest.raises(ValueError, match="XResNet cannot be saved without a name"):
-        classifier.save(tmp_path / "model.safetensors")
+def test_a_network_is_saved_under_its_own_name_or_none(classifier, tmp_path):
+    path, x = tmp_path / "model.safetensors", 0.1 * torch.randn(2, 1, 16000)
     classifier.arch = "xresnet34"  # it is an xresnet18
     with pytest.raises(ValueError, match="the tensors do not match the layers and the network"):
-        classifier.save(tmp_path / "model.safetensors")
-    assert not (tmp_path / "model.safetensors").exists()
+        classifier.save(path)
+    assert not path.exists()
+    classifier.arch = None
+    classifier.save(path)
+    with pytest.raises(ValueError, match="If the network is your own, pass `network`"):
+        SoundClassifier.load(path)
+    assert torch.equal(SoundClassifier.load(path, find_arch("xresnet18"))(x), classifier(x))
+
+
+def test_models_of_version_1_load(classifier, tmp_path):
+    "They describe neither the target nor the channels: one label per clip, any number of channels."
+    path, x = tmp_path / "model.safetensors", 0.1 * torch.randn(2, 2, 16000)
+    classifier.save(path)
+    about, state = read_model(path)
+    about["version"] = 1
+    for name in ("target", "thresholds", "channels"):
+        del about[name]
+    write_model(path, about, state)
+    loaded = SoundClassifier.load(path)
+    assert loaded.about == classifier.about and torch.equal(loaded(x), classifier(x))
 
 
 def read_model(path):
@@ -75,6 +92,8 @@ HOSTILE = {
     "negative sizes": lambda about, state: about["layers"][-1][1].update(shape=[-1]),
     "many channels": _set("network", "n_in", to=10**9),
     "sample rate 0": _set("sample_rate", to=0),
+    "an unknown target": _set("target", to="__class__"),
+    "thresholds for one label": _set("thresholds", to=0.3),
     "no classes": _set("classes", to=[]),
     "fewer classes": _set("classes", to=["a"]),
     "layers that are not a list": _set("layers", to=7),
