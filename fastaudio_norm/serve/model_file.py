@@ -18,7 +18,7 @@ from fastai.vision.learner import create_timm_model, create_vision_model
 from fastai.vision.models import xresnet
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
 from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
@@ -134,7 +134,7 @@ def save(
         hint = "Set `arch` to its name, or to None and pass it to `load`"
         _build(about, state, make, f"The {kind} cannot be saved as {self.arch!r}. {hint}")
     with atomic_write(path) as part:
-        part.write_bytes(save(state, {"about": json.dumps(about)}))  # its own errors would not say that a disk is full
+        part.write_bytes(tensors_to_bytes(state, {"about": json.dumps(about)}))  # its own errors would not say that a disk is full
 
 
 @patch(cls_method=True)
