@@ -134,7 +134,8 @@ def save(
         hint = "Set `arch` to its name, or to None and pass it to `load`"
         _build(about, state, make, f"The {kind} cannot be saved as {self.arch!r}. {hint}")
     with atomic_write(path) as part:
-        part.write_bytes(tensors_to_bytes(state, {"about": json.dumps(about)}))  # its own errors would not say that a disk is full
+        # safetensors' own errors would not say that a disk is full
+        part.write_bytes(tensors_to_bytes(state, {"about": json.dumps(about)}))
 
 
 @patch(cls_method=True)
