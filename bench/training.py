@@ -3,7 +3,7 @@
     uv run bench/training.py [--path FOLDER] [--device cuda]
 
 FOLDER is in ESC-50's layout; without it, clips of five seconds are synthesized. The variants take turns, an epoch each.
-The first variant is what this package did at first: float32, and each clip is loaded anew in every epoch.
+The first variant is what this package did at first: float32, and every epoch loads each clip again.
 """
 
 import argparse

@@ -215,7 +215,7 @@ def check_agreement(
     dl: TfmdDL,  # loader of validation clips
 ) -> None:
     "Raise `ValueError` unless a classifier treats a few clips as the loader and the learner's network do."
-    dl.before_iter()  # tells the transforms that this is validation
+    dl.before_iter()  # marks this as validation for the transforms
     indices = np.linspace(0, len(dl.dataset) - 1, min(len(dl.dataset), _CLIPS))
     for i in indices.round().astype(int).tolist():
         clip, expected = _loaded(dl, i)

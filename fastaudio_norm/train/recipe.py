@@ -43,7 +43,7 @@ def without(
     recipe: Recipe,
     ingredients: Iterable[str],  # names of fields of `Recipe`
 ) -> Recipe:
-    """Recipe with some ingredients set back to the plain recipe's values.
+    """Copy of a recipe in which some ingredients have the plain recipe's values.
 
     Raises `ValueError` for an unknown name, or an ingredient that already has the plain recipe's value.
     """
