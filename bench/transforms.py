@@ -8,6 +8,7 @@ Buffers rotate and contenders take turns. Every contender gets the batch in the 
 import argparse
 
 import librosa
+
 import fastaudio_norm  # noqa: F401  before torchaudio, which may be compiled for another version of CUDA
 
 # isort: split
