@@ -10,6 +10,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from contextlib import nullcontext
 
 import pandas as pd
 import torch
@@ -20,7 +21,7 @@ from timing import where
 import fastaudio_norm  # noqa: F401
 from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls, make_clips, read_esc50
-from fastaudio_norm.train import RECIPES, make_tfms, spec_learner, supports_bfloat16
+from fastaudio_norm.train import RECIPES, bfloat16_training, make_tfms, spec_learner, supports_bfloat16
 
 VARIANTS = {  # name: (in memory, bfloat16)
     "float32, load clips": (False, False),
@@ -54,15 +55,15 @@ def epoch(learn, bfloat16):
             yield x.contiguous(memory_format=torch.channels_last), y
 
     model.train()
-    for x, y in batches(dls.train):
-        with torch.autocast(dls.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = learn.loss_func(model(x).float(), y)
-        clock("forward")
-        loss.backward()
-        clock("backward")
-        learn.opt.step()
-        learn.opt.zero_grad()
-        clock("optimizer")
+    with bfloat16_training(model, dls.device) if bfloat16 else nullcontext():
+        for x, y in batches(dls.train):
+            loss = learn.loss_func(model(x), y)
+            clock("forward")
+            loss.backward()
+            clock("backward")
+            learn.opt.step()
+            learn.opt.zero_grad()
+            clock("optimizer")
     train = clock.parts
     clock.parts = {}
     model.eval()

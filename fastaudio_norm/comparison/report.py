@@ -44,12 +44,15 @@ def format_table(
     "Format a summary as a text table, followed by an explanation of its numbers."
     columns = {"normalization": table.index, "runs": table.runs}
     columns["accuracy (%)"] = [_with_margin(*pair) for pair in zip(table.accuracy, table.margin)]
-    notes, corrected = [], "corrected for shared training clips (Nadeau & Bengio 2003)"
+    notes = []
     if table.margin.isna().any():
-        few = f"fewer than {LEAST_FOLDS} folds"
-        notes.append(f"no ± or p: {few} cannot show how much the accuracy varies between folds.")
+        notes.append(
+            f"no ± or p: fewer than {LEAST_FOLDS} folds cannot show how much the accuracy varies between folds."
+        )
     if table.margin.notna().any():
-        notes.append(f"±: 95 % confidence interval over folds, {corrected}.")
+        notes.append(
+            "±: 95 % confidence interval over folds, corrected for shared training clips (Nadeau & Bengio 2003)."
+        )
     if "vs none" in table:
         pairs = zip(table.index, table["vs none"], table["difference margin"])
         columns["vs none"] = ["" if norm == "none" else _with_margin(*pair, "+") for norm, *pair in pairs]

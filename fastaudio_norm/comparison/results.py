@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
 # %% ../../nbs/comparison/results.ipynb #3054182c
-FORMAT, FORMAT_VERSION = "fastaudio_norm results", 2  # in the first line of each file; 1: rows have no checksums
+FORMAT, FORMAT_VERSION = "fastaudio_norm results", 2  # in the first line of each file; version 1 lacks checksums
 
 
 class Results:

@@ -47,6 +47,5 @@ class InMemoryDL(TfmdDL):
         return tuple(part.to(self.device) for part in self.do_batch(items))
 
     def _is_random(self, tfm):
-        if isinstance(tfm, ResizeSignal):
-            return True  # it cuts and pads at a random position
-        return isinstance(tfm, RandTransform) and tfm.split_idx in (None, getattr(self.dataset, "split_idx", None))
+        applies = getattr(tfm, "split_idx", None) in (None, getattr(self.dataset, "split_idx", None))
+        return applies and isinstance(tfm, (RandTransform, ResizeSignal))  # `ResizeSignal` cuts at a random position

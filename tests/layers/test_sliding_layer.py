@@ -57,7 +57,7 @@ def test_gradient_equals_finite_differences():
 
 
 def expected_in_float64(x, window, center, min_window, norm_vars):
-    "The definition: each window by itself, and `nonzero_scale`."
+    "Mean and standard deviation of each window, computed separately, and `nonzero_scale`."
     x, columns = x.double(), []
     for t, (start, end) in enumerate(zip(*window_bounds(x.shape[-1], window, center, min_window))):
         values = x[..., start:end]

@@ -152,7 +152,7 @@ def test_silence_cannot_be_removed_by_a_layer(files):
 def test_without_validation_clips_there_is_a_warning(files):
     learn = Learner(loaders(files(1), [Resample(16000)], [SPECS["mel"]()]), Power(2))
     expected = by_pipeline(as_pipeline(learn), files(1)[0])
-    learn.loss_func = nn.CrossEntropyLoss()  # has no activation
+    learn.loss_func = nn.CrossEntropyLoss()  # lacks an activation
     learn.dls.loaders = learn.dls.loaders[:1]
     with pytest.warns(UserWarning, match="not compared with the learner: no validation clips"):
         found = by_pipeline(as_pipeline(learn), files(1)[0])
