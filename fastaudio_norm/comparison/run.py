@@ -5,19 +5,30 @@
 # %% auto #0
 __all__ = ['run_settings', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #aa314624
+# %% ../../nbs/comparison/run.ipynb #a8757b77
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 from fastai.torch_core import default_device
 
 from ..audio import SAMPLE_RATE, CachedClips, cached_clips
 from .training import ClipTrainer, Training, source_text, train_runs
-from ..data import check_folds, check_training_classes, read_esc50
+from fastaudio_norm.data import (
+    Target,
+    assign_folds,
+    check_folds,
+    check_training_classes,
+    find_metric,
+    find_target,
+    read_clips,
+    validation_folds,
+)
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16
 
@@ -26,6 +37,7 @@ def run_settings(
     df: pd.DataFrame,  # table of the clips that can be used
     clips: CachedClips,
     recipe: Recipe,
+    target: Target,
     **options,  # other settings of `compare`
 ) -> dict:
     "All settings that runs in one results file have in common."
@@ -33,8 +45,9 @@ def run_settings(
     return {
         "clips": clips.path.stem,
         "skipped": clips.skipped,
-        "classes": sorted(df.category.unique().tolist()),
-        "table": df[["filename", "fold", "category"]].values.tolist(),
+        "target": target.kind,
+        "classes": target.names,
+        "table": df[["file", "fold", "label"]].values.tolist(),
         "recipe": recipe._asdict(),
         **options,
         "device": default_device().type,
@@ -42,14 +55,28 @@ def run_settings(
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},
     }
 
+# %% ../../nbs/comparison/run.ipynb #70bbc784
+def _function_name(function):
+    "Name of a function for the settings of a comparison, the same in every process."
+    if isinstance(function, partial):
+        return f"{_function_name(function.func)} {function.args} {sorted(function.keywords.items())}"
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _prepare(df, metric, seed):
+    "Table with folds, its target, and the metric."
+    df = df if "fold" in df else assign_folds(df, seed=seed)
+    target = find_target(df)
+    return df, target, find_metric(metric, target.kind)
+
 # %% ../../nbs/comparison/run.ipynb #dee581e7
 def compare(
-    path: str | Path,  # folder in ESC-50's layout: audio/ and meta/esc50.csv
+    path: str | Path,  # folder of the data set
     norms: Sequence[str] = DEFAULT_NORMS,  # short names, see `make_norm`
-    folds: Sequence[int] | None = None,  # validation folds; default: all folds of the table
+    folds: Sequence | None = None,  # validation folds; default: all folds of the table
     runs: int = 1,  # number of networks to train for each normalization and fold
     recipe: Recipe = RECIPES["plain"],  # spectrogram, augmentation and schedule
-    arch: str = "xresnet18",  # name of the network, see `find_arch`
+    arch: Callable | str = "xresnet18",  # network: a name, see `find_arch`, or a function called with `n_out`
     bs: int = 64,  # number of clips in a batch
     seed: int = 0,  # the same seed gives the same results; on a GPU, nearly the same
     deterministic: bool = False,  # whether results are exactly the same on a GPU too, which is slower
@@ -57,39 +84,44 @@ def compare(
     seconds: float | None = None,  # length of all clips in seconds; default: the median length of all clips
     cache: str | Path | None = None,  # folder of cached clips, see `cached_clips`
     on_error: str = "stop",  # unusable files: "stop" raises an error, "skip" continues without them
+    table: pd.DataFrame | None = None,  # clips, as from `read_clips`; default: `read_clips(path)`
+    metric: Any = None,  # score of a run, see `find_metric`; default: by the target
     cbs: Callable | None = None,  # called with norm, fold and number of a run; returns fastai callbacks for the run
-    jobs: int = 1,  # number of processes that share the runs and the threads; several GPUs are used in turns
+    jobs: int = 1,  # number of processes that share the runs, the threads and the GPUs
 ) -> pd.DataFrame:  # one row per run
     """Train and validate a new network for each normalization, fold and run.
 
-    Columns: norm, fold, run, seed, epochs; accuracy and valid_loss of the last epoch; curve, training loss, validation
-    loss and accuracy of each epoch; truth and predicted, class indices of the validation clips. `attrs` has file,
-    classes, valid_per_train (size of a validation split relative to its training split), and skipped (reasons by file
-    name). Raises `ValueError` for unknown folds or names before any work, and whatever `read_esc50`, `cached_clips` and
-    `Results` raise.
+    Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
+    loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file, target, classes,
+    metric, baseline, valid_per_train (size of a validation split relative to its training split), and skipped (reasons
+    by file name). Raises `ValueError` for unknown folds or names before any work, and whatever `read_clips`,
+    `cached_clips` and `Results` raise.
     """
-    df = read_esc50(path, absent_ok=True)
-    folds = sorted(df.fold.unique().tolist()) if folds is None else list(dict.fromkeys(folds))
+    df, target, score = _prepare(read_clips(path, absent_ok=True) if table is None else table, metric, seed)
+    folds = validation_folds(df) if folds is None else list(dict.fromkeys(folds))
     norms = list(dict.fromkeys(norms))
     check_folds(df, folds)
     check_training_classes(df, folds)
     for norm in norms:
         make_tfms(norm, recipe)
-    find_arch(arch)
-    callbacks = {"cbs": source_text(cbs, "cbs")} if cbs else {}
+    arch_name = arch if isinstance(arch, str) and find_arch(arch) else _function_name(arch)
     clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache, on_error=on_error)
-    df = df[df.filename.isin(clips)].reset_index(drop=True)
+    df = df[df.file.isin(clips)].reset_index(drop=True)
     check_folds(df, folds)  # again: every clip of a fold may be unusable
     check_training_classes(df, folds)
-    settings = run_settings(df, clips, recipe, arch=arch, bs=bs, seed=seed, deterministic=deterministic, **callbacks)
-    training = Training(ClipTrainer(df, path, clips, recipe, arch, bs), seed, deterministic, cbs)
+    options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": score.name}
+    options |= {"cbs": source_text(cbs, "cbs")} if cbs else {}
+    settings = run_settings(df, clips, recipe, target, **options)
     wanted = list(product(folds, norms, range(runs)))
+    training = Training(ClipTrainer(df, path, clips, recipe, arch, bs, metric), seed, deterministic, cbs)
     with TemporaryDirectory() as temporary:
-        file, rows = train_runs(temporary if out is None else out, settings, wanted, training, recipe.epochs, jobs)
-    frame = pd.DataFrame(rows)
+        folder = temporary if out is None else out
+        file, rows = train_runs(folder, settings, wanted, training, score, recipe.epochs, jobs)
+    frame = pd.DataFrame(rows).astype({"score": float, "valid_loss": float})
     share = df.fold.isin(folds).mean() / len(folds)  # of all clips, the part in one fold
     frame.attrs = {
-        "file": str(file), "classes": settings["classes"], "valid_per_train": share / (1 - share),
-        "skipped": clips.skipped,
+        "file": str(file), "target": target.kind, "classes": target.names,
+        "metric": {name: getattr(score, name) for name in ("name", "higher_is_better", "percent")},
+        "baseline": "none", "valid_per_train": share / (1 - share), "skipped": clips.skipped,
     }  # fmt: skip
     return frame

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Run', 'run_outcome', 'deterministic_algorithms', 'Training', 'ClipTrainer', 'source_text', 'train_runs']
 
-# %% ../../nbs/comparison/training.ipynb #284c8f3f
+# %% ../../nbs/comparison/training.ipynb #4972267d
 import inspect
 import math
 import os
@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -22,24 +22,47 @@ from fastai.learner import Learner
 from fastcore.foundation import L
 from tqdm import tqdm
 
-from ..audio import SAMPLE_RATE, CachedClips
+from ..audio import CachedClips
 from .parallel import in_processes, in_ranks, ranks
 from .results import Results
-from ..data import get_dls
+from fastaudio_norm.data import (
+    Metric,
+    as_fastai,
+    as_predictions,
+    find_metric,
+    find_target,
+    get_dls,
+    kind_of_loaders,
+)
 from ..train import Recipe, make_tfms, train_run
 
-# %% ../../nbs/comparison/training.ipynb #53639000
+# %% ../../nbs/comparison/training.ipynb #2d62853f
+def _finite(value):
+    "A number or nested lists of numbers, with None in place of NaN and infinity."
+    if isinstance(value, list):
+        return [_finite(x) for x in value]
+    return value if value is not None and math.isfinite(value) else None
+
+
 def run_outcome(
-    learn: Learner,  # finished training, with accuracy as its only metric
+    learn: Learner,  # finished training, with at least one metric
 ) -> dict:
-    "Results of a training run as JSON can hold them: epochs, accuracy, valid_loss, curve, truth and predicted."
-    curve = [[x if math.isfinite(x) else None for x in epoch] for epoch in learn.recorder.values]
-    with learn.no_bar():
-        probabilities, truth = learn.get_preds()
-    _, valid_loss, accuracy = curve[-1]
+    """Results of a training run as JSON can hold them: epochs, score, valid_loss, curve, truth and predicted.
+
+    The score is the first metric. `predicted` has class numbers, lists of probabilities, or numbers, by the target of
+    the loaders.
+    """
+    first = list(learn.recorder.metric_names[1:]).index("valid_loss")  # after the epoch and the training loss
+    curve = _finite([[epoch[0], *epoch[first : first + 2]] for epoch in learn.recorder.values])
+    with learn.no_bar(), learn.no_logging():
+        outputs, truth = (x.float().cpu().numpy() for x in learn.get_preds())
+    kind = kind_of_loaders(learn.dls)
+    predicted = as_predictions(outputs, truth, kind)
+    truth = truth if kind == "numbers" else truth.astype(int)
+    _, valid_loss, score = curve[-1]
     return {
-        "epochs": len(curve), "accuracy": accuracy, "valid_loss": valid_loss, "curve": curve,
-        "truth": truth.tolist(), "predicted": probabilities.argmax(1).tolist(),
+        "epochs": len(curve), "score": score, "valid_loss": valid_loss, "curve": curve,
+        "truth": truth.tolist(), "predicted": _finite(predicted.tolist()),
     }  # fmt: skip
 
 # %% ../../nbs/comparison/training.ipynb #34ea6626
@@ -97,15 +120,20 @@ class ClipTrainer:
         path: str | Path,  # folder of the data set
         clips: CachedClips,
         recipe: Recipe,
-        arch: str = "xresnet18",  # see `find_arch`
+        arch: Callable | str = "xresnet18",  # see `find_arch`
         bs: int = 64,  # number of clips in a batch
+        metric: Any = None,  # see `find_metric`
     ):
         self.df, self.path, self.clips, self.recipe, self.arch, self.bs = df, path, clips, recipe, arch, bs
+        self.metric = metric
         self._loaders = None, None  # fold and normalization, and their loaders
 
     def __call__(self, fold: int | str, norm: str, seed: int, cbs: list, each_epoch: Callable) -> Learner:
         "Train a network, with `fold` as the validation set."
-        return train_run(self._dls(fold, norm), self.recipe, self.arch, seed=seed, each_epoch=each_epoch, cbs=cbs)
+        kind = find_target(self.df).kind
+        metrics = as_fastai(find_metric(self.metric, kind), kind)
+        options = {"seed": seed, "each_epoch": each_epoch, "metrics": metrics, "cbs": cbs}
+        return train_run(self._dls(fold, norm), self.recipe, self.arch, **options)
 
     def _dls(self, *key):
         if self._loaders[0] != key:
@@ -117,7 +145,7 @@ class ClipTrainer:
         item_tfms, batch_tfms = make_tfms(norm, self.recipe)
         return get_dls(
             self.df, self.path, fold=fold, bs=min(self.bs, int((self.df.fold != fold).sum())), item_tfms=item_tfms,
-            batch_tfms=batch_tfms, sample_rate=SAMPLE_RATE, clips=self.clips, in_memory=_fit_in_memory(self.clips),
+            batch_tfms=batch_tfms, sample_rate=self.clips.sample_rate, clips=self.clips, in_memory=_fit_in_memory(self.clips),
             num_workers=0,
         )  # fmt: skip
 
@@ -135,13 +163,8 @@ def source_text(
     except (OSError, TypeError) as e:  # for example, typed into the interactive interpreter
         raise ValueError(f"{problem}, whose source text cannot be found: write it in a file or a notebook") from e
 
-# %% ../../nbs/comparison/training.ipynb #7dfb56d8
-def _report(row):
-    fold, norm, number = row["fold"], row["norm"], row["run"]
-    return f"fold {fold}  {norm:<16} run {number + 1}  accuracy {row['accuracy']:6.1%}"
-
-
-def _train_missing(results, runs, training, epochs, train):
+# %% ../../nbs/comparison/training.ipynb #85be3b5a
+def _train_missing(results, runs, training, metric, epochs, train):
     "Train the runs that are missing, by `train`; save and report each of them."
     finished = {(row["fold"], row["norm"], row["run"]) for row in results.rows}
     missing = [run for run in runs if run not in finished]
@@ -151,7 +174,8 @@ def _train_missing(results, runs, training, epochs, train):
 
         def add(row):
             results.add(row)
-            bar.write(_report(row), file=sys.stderr)
+            name, score = f"fold {row['fold']}  {row['norm']:<16} run {row['run'] + 1}", metric.format(row["score"])
+            bar.write(f"{name}  {metric.name} {score}", file=sys.stderr)
 
         train(training, missing, bar.update, add)
     return [row for row in results.rows if (row["fold"], row["norm"], row["run"]) in set(runs)]
@@ -167,6 +191,7 @@ def train_runs(
     settings: dict,  # settings that all runs have in common, see `Results`
     runs: Sequence[Run],  # all runs that are wanted
     training: Training,
+    metric: Metric,  # of the score, for the report
     epochs: int | None,  # epochs of a run, for the progress bar; None: unknown
     jobs: int = 1,  # number of processes
 ) -> tuple[Path, list[dict]]:  # the results file, and the rows of `runs` in their order
@@ -182,12 +207,12 @@ def train_runs(
 
         def train_all(train):
             with results:
-                return _train_missing(results, runs, training, epochs, train)
+                return _train_missing(results, runs, training, metric, epochs, train)
 
         rows = in_ranks(train_all, training, results.path.name)
     else:
         with results:
             train = _here if jobs == 1 else in_processes(jobs)
-            rows = _train_missing(results, runs, training, epochs, train)
+            rows = _train_missing(results, runs, training, metric, epochs, train)
     by_run = {(row["fold"], row["norm"], row["run"]): row for row in rows}
     return results.path, [by_run[run] for run in runs]

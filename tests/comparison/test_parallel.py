@@ -13,6 +13,7 @@ from worker_functions import train_slowly
 from fastaudio_norm.comparison import compare
 from fastaudio_norm.comparison.parallel import in_processes
 from fastaudio_norm.comparison.training import train_runs
+from fastaudio_norm.data import find_metric
 from fastaudio_norm.train import Recipe
 
 RUNS = [(fold, norm, run) for fold in (1, 2) for norm in ("none", "wave") for run in range(2)]
@@ -31,7 +32,7 @@ def lines(file):
 def test_several_processes_give_the_results_of_one(made_up, tmp_path):
     options = {"norms": ["none", "channel"], "folds": [1, 2], "recipe": Recipe(epochs=1), "bs": 16}
     one, two = (compare(made_up, **options, jobs=jobs, out=tmp_path / str(jobs)) for jobs in (1, 2))
-    assert one.drop(columns=[]).equals(two) and lines(one.attrs["file"]) == lines(two.attrs["file"])
+    assert one.equals(two) and lines(one.attrs["file"]) == lines(two.attrs["file"])
 
 
 def test_each_run_is_trained_once_and_processes_keep_their_loaders():
@@ -47,9 +48,9 @@ def test_a_failing_run_ends_with_its_error_and_keeps_finished_ones(way, tmp_path
     train = partial(train_slowly, seconds=0.05, bad=(2, "wave", 1), way=way)
     expected = pytest.raises(ValueError, match="is bad") if way == "raise" else pytest.raises(ChildProcessError)
     with expected as error:
-        train_runs(tmp_path, {"a": 1}, RUNS, train, epochs=1, jobs=2)
+        train_runs(tmp_path, {"a": 1}, RUNS, train, find_metric(), epochs=1, jobs=2)
     assert way == "raise" or "before it finished fold 2, wave, run 2" in str(error.value)
-    _, rows = train_runs(tmp_path, {"a": 1}, RUNS, partial(train_slowly, seconds=0), epochs=1, jobs=2)
+    _, rows = train_runs(tmp_path, {"a": 1}, RUNS, partial(train_slowly, seconds=0), find_metric(), epochs=1, jobs=2)
     assert [(row["fold"], row["norm"], row["run"]) for row in rows] == RUNS
     assert len({row["pid"] for row in rows}) > 2  # some are of the first call
 
@@ -61,9 +62,10 @@ from support import PROCESSES
 from worker_functions import train_slowly
 import fastaudio_norm.comparison.parallel as parallel
 from fastaudio_norm.comparison.training import train_runs
+from fastaudio_norm.data import find_metric
 parallel.CONTEXT = PROCESSES
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT
-train_runs(sys.argv[1], {"a": 1}, [(1, "none", i) for i in range(8)], partial(train_slowly, seconds=0.3), 1, jobs=2)
+train_runs(sys.argv[1], {"a": 1}, [(1, "none", i) for i in range(8)], partial(train_slowly, seconds=0.3), find_metric(), 1, jobs=2)
 """
 
 
