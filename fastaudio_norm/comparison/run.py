@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_settings', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #a8757b77
+# %% ../../nbs/comparison/run.ipynb #78e96a96
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -18,7 +18,7 @@ import pandas as pd
 from fastai.torch_core import default_device
 
 from ..audio import SAMPLE_RATE, CachedClips, cached_clips
-from .training import ClipTrainer, Training, source_text, train_runs
+from .training import ClipTrainer, Training, results_frame, source_text, train_runs
 from fastaudio_norm.data import (
     Target,
     assign_folds,
@@ -117,11 +117,6 @@ def compare(
     with TemporaryDirectory() as temporary:
         folder = temporary if out is None else out
         file, rows = train_runs(folder, settings, wanted, training, score, recipe.epochs, jobs)
-    frame = pd.DataFrame(rows).astype({"score": float, "valid_loss": float})
     share = df.fold.isin(folds).mean() / len(folds)  # of all clips, the part in one fold
-    frame.attrs = {
-        "file": str(file), "target": target.kind, "classes": target.names,
-        "metric": {name: getattr(score, name) for name in ("name", "higher_is_better", "percent")},
-        "baseline": "none", "valid_per_train": share / (1 - share), "skipped": clips.skipped,
-    }  # fmt: skip
-    return frame
+    about = {"target": target.kind, "classes": target.names, "skipped": clips.skipped}
+    return results_frame(rows, score, file=str(file), valid_per_train=share / (1 - share), **about)
