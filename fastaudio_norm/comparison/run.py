@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_settings', 'run_outcome', 'train_missing', 'deterministic_algorithms', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #ff40a3ef
+# %% ../../nbs/comparison/run.ipynb #a64e1dc7
 import math
 import os
 import sys
@@ -25,22 +25,18 @@ from fastai.learner import Learner
 from fastai.torch_core import default_device
 from tqdm import tqdm
 
-from ..audio import SAMPLE_RATE, CachedClips, cached_clips
+from ..audio import CachedClips, about_spec, cached_clips
+from .dataset import prepare_data
 from .results import Results
 from fastaudio_norm.data import (
     Metric,
     Target,
     as_fastai,
     as_predictions,
-    assign_folds,
-    check_folds,
-    check_training_classes,
     find_metric,
     find_target,
     get_dls,
     kind_of_loaders,
-    read_clips,
-    validation_folds,
 )
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16, train_run
@@ -61,7 +57,8 @@ def run_settings(
         "target": target.kind,
         "classes": target.names,
         "table": df[["file", "fold", "label"]].values.tolist(),
-        "recipe": recipe._asdict(),
+        "recipe": {**recipe._asdict(), "spec": about_spec(recipe.spec, clips.sample_rate)["name"]},
+        "spectrogram": about_spec(recipe.spec, clips.sample_rate),
         **options,
         "device": default_device().type,
         **({"precision": "bfloat16"} if supports_bfloat16(default_device()) else {}),
@@ -122,7 +119,7 @@ def train_missing(
     with tqdm(total=len(missing) * recipe.epochs, unit="epoch", file=sys.stderr) as bar:
         for (fold, norm), same_loaders in groupby(missing, key=lambda run: run[:2]):
             bar.set_description(f"fold {fold}, {norm}")
-            item_tfms, batch_tfms = make_tfms(norm, recipe)
+            item_tfms, batch_tfms = make_tfms(norm, recipe, clips.sample_rate)
             dls = get_dls(
                 df, path, fold=fold, bs=min(settings["bs"], int((df.fold != fold).sum())), item_tfms=item_tfms,
                 batch_tfms=batch_tfms, sample_rate=clips.sample_rate, clips=clips, in_memory=_fit_in_memory(clips),
@@ -161,13 +158,6 @@ def _function_name(function):
         return f"{_function_name(function.func)} {function.args} {sorted(function.keywords.items())}"
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
-
-def _prepare(df, metric, seed):
-    "Table with folds, its target, and the metric."
-    df = df if "fold" in df else assign_folds(df, seed=seed)
-    target = find_target(df)
-    return df, target, find_metric(metric, target.kind)
-
 # %% ../../nbs/comparison/run.ipynb #dee581e7
 def compare(
     path: str | Path,  # folder of the data set
@@ -184,41 +174,36 @@ def compare(
     cache: str | Path | None = None,  # folder of cached clips, see `cached_clips`
     on_error: str = "stop",  # unusable files: "stop" raises an error, "skip" continues without them
     table: pd.DataFrame | None = None,  # clips, as from `read_clips`; default: `read_clips(path)`
+    n_folds: int | None = None,  # number of folds to make; default: those of the table, or 5 if it has none
+    rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the files, up to 16 kHz
     metric: Any = None,  # score of a run, see `find_metric`; default: by the target
     cbs: Callback | list | None = None,  # fastai's callbacks, for each training
 ) -> pd.DataFrame:  # one row per run
     """Train and validate a new network for each normalization, fold and run.
 
     Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
-    loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file, target, classes,
-    metric, baseline, valid_per_train (size of a validation split relative to its training split), and skipped (reasons
-    by file name). Raises `ValueError` for unknown folds or names before any work, and whatever `read_clips`,
-    `cached_clips` and `Results` raise.
+    loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file; data, a description;
+    target, classes, metric, baseline; valid_per_train, size of a validation split relative to its training split;
+    skipped, reasons by file name. Raises `ValueError` for unknown folds or names before any work, and whatever
+    `read_clips`, `cached_clips` and `Results` raise.
     """
-    df, target, metric = _prepare(read_clips(path, absent_ok=True) if table is None else table, metric, seed)
-    folds = validation_folds(df) if folds is None else list(dict.fromkeys(folds))
+    data = prepare_data(path, table, folds, n_folds, seed, recipe.spec, rate, metric)
     norms = list(dict.fromkeys(norms))
-    check_folds(df, folds)
-    check_training_classes(df, folds)
     for norm in norms:
-        make_tfms(norm, recipe)
+        make_tfms(norm, recipe, data.rate)
     arch_name = arch if isinstance(arch, str) and find_arch(arch) else _function_name(arch)
-    clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache, on_error=on_error)
-    df = df[df.file.isin(clips)].reset_index(drop=True)
-    check_folds(df, folds)  # again: every clip of a fold may be unusable
-    check_training_classes(df, folds)
-    options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": metric.name}
-    settings = run_settings(df, clips, recipe, target, **options)
-    wanted = list(product(folds, norms, range(runs)))
+    data.report()
+    clips = cached_clips(data.df, path, data.rate, seconds, cache, on_error=on_error)
+    data = data.with_clips(clips)
+    options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": data.metric.name}
+    settings = run_settings(data.df, clips, recipe, data.target, **options)
+    wanted = list(product(data.folds, norms, range(runs)))
     with TemporaryDirectory() as temporary, Results(temporary if out is None else out, settings) as results:
+        if data.has_new_folds:
+            data.write_folds(results.path.with_name(results.path.stem.replace("results", "folds") + ".csv"))
         with deterministic_algorithms(deterministic):
-            train_missing(results, wanted, df, path, clips, recipe, arch, metric, cbs)
+            train_missing(results, wanted, data.df, path, clips, recipe, arch, data.metric, cbs)
         rows = {(row["fold"], row["norm"], row["run"]): row for row in results.rows}
-    frame = pd.DataFrame([rows[run] for run in wanted]).astype({"score": float, "valid_loss": float})
-    share = df.fold.isin(folds).mean() / len(folds)  # of all clips, the part in one fold
-    frame.attrs = {
-        "file": str(results.path), "target": target.kind, "classes": target.names,
-        "metric": {name: getattr(metric, name) for name in ("name", "higher_is_better", "percent")},
-        "baseline": "none", "valid_per_train": share / (1 - share), "skipped": clips.skipped,
-    }  # fmt: skip
+    frame = pd.DataFrame([rows[run] for run in wanted])
+    frame.attrs = {**data.attributes(), "file": str(results.path), "baseline": "none", "skipped": clips.skipped}
     return frame
