@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make_checked', 'describe_learner', 'compare_learners']
 
-# %% ../../nbs/comparison/own_learner.ipynb #7574184f
+# %% ../../nbs/comparison/own_learner.ipynb #b5b24a8a
 import gc
 import hashlib
 import random
@@ -24,7 +24,8 @@ from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, set_seed
 from fastai.vision.core import get_c
 
-from .training import Training, results_frame, source_text, train_runs
+from ..audio import SAMPLE_RATE, about_spec
+from .training import Training, source_text, train_runs
 from ..data import Metric, find_metric, kind_of_loaders
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, EachEpoch, Recipe, make_tfms
@@ -43,9 +44,10 @@ def make_checked(
     norm: str,  # short name of a normalization
     recipe: Recipe,
     fold: int | str,  # validation fold
+    rate: int = SAMPLE_RATE,  # sample rate of the clips, Hz
 ) -> Learner:
     "The learner that a function makes for a normalization. Raises `ValueError` if it cannot be compared."
-    item_tfms, batch_tfms = make_tfms(norm, recipe)
+    item_tfms, batch_tfms = make_tfms(norm, recipe, rate)
     learn = make_learner({"item_tfms": item_tfms, "batch_tfms": batch_tfms}, fold)
     if not isinstance(learn, Learner):
         raise ValueError(f"`make_learner` must return a Learner, got {learn!r}")
@@ -88,11 +90,11 @@ def describe_learner(
     }
 
 # %% ../../nbs/comparison/own_learner.ipynb #c28558c1
-def _fit(make_learner, recipe, fit, fold, norm, seed, cbs, each_epoch):
+def _fit(make_learner, recipe, rate, fit, fold, norm, seed, cbs, each_epoch):
     "Make a learner and train it, for a `Training`."
     gc.collect()  # frees earlier networks: learners and callbacks refer to each other, so Python frees them late
     set_seed(seed, reproducible=True)
-    learn = make_checked(make_learner, norm, recipe, fold)
+    learn = make_checked(make_learner, norm, recipe, fold, rate)
     set_seed(seed, reproducible=True)
     learn.dls.train.rng = random.Random(seed)
     learn.add_cbs([EachEpoch(each_epoch), *cbs, *([MixUp(recipe.mixup)] if recipe.mixup else [])])
@@ -118,6 +120,7 @@ def compare_learners(
     folds: Sequence[int | str] = (1, 2, 3, 4, 5),  # validation folds
     runs: int = 1,  # number of networks to train for each normalization and fold
     recipe: Recipe = RECIPES["plain"],  # spectrogram, augmentation and schedule
+    rate: int = SAMPLE_RATE,  # sample rate that your loaders give the clips, Hz
     fit: Callable[[Learner], object] | None = None,  # trains a learner; default: one cycle, as the recipe says
     settings: dict | None = None,  # whatever else the results depend on; JSON must be able to hold it
     metric: Metric | None = None,  # what the learner's first metric is; default: by its name
@@ -137,22 +140,27 @@ def compare_learners(
     functions = {"make_learner": make_learner, "fit": fit, "cbs": cbs}
     texts = {name: source_text(function, name) for name, function in functions.items() if function is not None}
     for norm in norms:
-        make_tfms(norm, recipe)
+        make_tfms(norm, recipe, rate)
     set_seed(seed)
-    learn = make_checked(make_learner, "none", recipe, min(folds, key=str))
+    learn = make_checked(make_learner, "none", recipe, min(folds, key=str), rate)
     kind, n_train, n_valid = kind_of_loaders(learn.dls), len(learn.dls.train_ds), len(learn.dls.valid_ds)
     classes = [f"number {i + 1}" for i in range(get_c(learn.dls))] if kind == "numbers" else learn.dls.vocab
     score = metric or _first_metric(learn, kind)
     common = {
-        **texts, "settings": settings or {}, "learner": describe_learner(learn), "recipe": recipe._asdict(),
+        **texts, "settings": settings or {}, "learner": describe_learner(learn),
+        "recipe": {**recipe._asdict(), "spec": None}, "spectrogram": about_spec(recipe.spec, rate),
         "seed": seed, "deterministic": deterministic, "device": default_device().type,
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},
     }  # fmt: skip
     del learn
     wanted = list(product(folds, norms, range(runs)))
-    training = Training(partial(_fit, make_learner, recipe, fit), seed, deterministic, cbs)
+    training = Training(partial(_fit, make_learner, recipe, rate, fit), seed, deterministic, cbs)
     with TemporaryDirectory() as temporary:
         folder, epochs = temporary if out is None else out, None if fit else recipe.epochs
-        file, rows = train_runs(folder, common, wanted, training, score, epochs, jobs)
-    about = {"target": kind, "classes": list(map(str, classes)), "valid_per_train": n_valid / n_train, "skipped": {}}
-    return results_frame(rows, score, file=str(file), **about)
+        file, frame = train_runs(folder, common, wanted, training, score, epochs, jobs)
+    frame.attrs = {
+        "file": str(file), "target": kind, "classes": list(map(str, classes)), "valid_per_train": n_valid / n_train,
+        "metric": {name: getattr(score, name) for name in ("name", "higher_is_better", "percent")},
+        "baseline": "none", "skipped": {},
+    }  # fmt: skip
+    return frame

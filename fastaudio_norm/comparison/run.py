@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_settings', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #78e96a96
+# %% ../../nbs/comparison/run.ipynb #2aae1875
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -17,18 +17,10 @@ from typing import Any
 import pandas as pd
 from fastai.torch_core import default_device
 
-from ..audio import SAMPLE_RATE, CachedClips, cached_clips
-from .training import ClipTrainer, Training, results_frame, source_text, train_runs
-from fastaudio_norm.data import (
-    Target,
-    assign_folds,
-    check_folds,
-    check_training_classes,
-    find_metric,
-    find_target,
-    read_clips,
-    validation_folds,
-)
+from ..audio import CachedClips, about_spec, cached_clips
+from .dataset import prepare_data
+from .training import ClipTrainer, Training, source_text, train_runs
+from ..data import Target
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16
 
@@ -48,7 +40,8 @@ def run_settings(
         "target": target.kind,
         "classes": target.names,
         "table": df[["file", "fold", "label"]].values.tolist(),
-        "recipe": recipe._asdict(),
+        "recipe": {**recipe._asdict(), "spec": about_spec(recipe.spec, clips.sample_rate)["name"]},
+        "spectrogram": about_spec(recipe.spec, clips.sample_rate),
         **options,
         "device": default_device().type,
         **({"precision": "bfloat16"} if supports_bfloat16(default_device()) else {}),
@@ -61,13 +54,6 @@ def _function_name(function):
     if isinstance(function, partial):
         return f"{_function_name(function.func)} {function.args} {sorted(function.keywords.items())}"
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-
-
-def _prepare(df, metric, seed):
-    "Table with folds, its target, and the metric."
-    df = df if "fold" in df else assign_folds(df, seed=seed)
-    target = find_target(df)
-    return df, target, find_metric(metric, target.kind)
 
 # %% ../../nbs/comparison/run.ipynb #dee581e7
 def compare(
@@ -85,6 +71,8 @@ def compare(
     cache: str | Path | None = None,  # folder of cached clips, see `cached_clips`
     on_error: str = "stop",  # unusable files: "stop" raises an error, "skip" continues without them
     table: pd.DataFrame | None = None,  # clips, as from `read_clips`; default: `read_clips(path)`
+    n_folds: int | None = None,  # number of folds to make; default: those of the table, or 5 if it has none
+    rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the files, up to 16 kHz
     metric: Any = None,  # score of a run, see `find_metric`; default: by the target
     cbs: Callable | None = None,  # called with norm, fold and number of a run; returns fastai callbacks for the run
     jobs: int = 1,  # number of processes that share the runs, the threads and the GPUs
@@ -92,31 +80,28 @@ def compare(
     """Train and validate a new network for each normalization, fold and run.
 
     Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
-    loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file, target, classes,
-    metric, baseline, valid_per_train (size of a validation split relative to its training split), and skipped (reasons
-    by file name). Raises `ValueError` for unknown folds or names before any work, and whatever `read_clips`,
-    `cached_clips` and `Results` raise.
+    loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file; data, a description;
+    target, classes, metric, baseline; valid_per_train, size of a validation split relative to its training split;
+    skipped, reasons by file name. Raises `ValueError` for unknown folds or names before any work, and whatever
+    `read_clips`, `cached_clips` and `Results` raise.
     """
-    df, target, score = _prepare(read_clips(path, absent_ok=True) if table is None else table, metric, seed)
-    folds = validation_folds(df) if folds is None else list(dict.fromkeys(folds))
+    data = prepare_data(path, table, folds, n_folds, seed, recipe.spec, rate, metric)
     norms = list(dict.fromkeys(norms))
-    check_folds(df, folds)
-    check_training_classes(df, folds)
     for norm in norms:
-        make_tfms(norm, recipe)
+        make_tfms(norm, recipe, data.rate)
     arch_name = arch if isinstance(arch, str) and find_arch(arch) else _function_name(arch)
-    clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache, on_error=on_error)
-    df = df[df.file.isin(clips)].reset_index(drop=True)
-    check_folds(df, folds)  # again: every clip of a fold may be unusable
-    check_training_classes(df, folds)
-    options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": score.name}
+    data.report()
+    clips = cached_clips(data.df, path, data.rate, seconds, cache, on_error=on_error)
+    data = data.with_clips(clips)
+    options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": data.metric.name}
     options |= {"cbs": source_text(cbs, "cbs")} if cbs else {}
-    settings = run_settings(df, clips, recipe, target, **options)
-    wanted = list(product(folds, norms, range(runs)))
-    training = Training(ClipTrainer(df, path, clips, recipe, arch, bs, metric), seed, deterministic, cbs)
+    settings = run_settings(data.df, clips, recipe, data.target, **options)
+    wanted = list(product(data.folds, norms, range(runs)))
+    training = Training(ClipTrainer(data.df, path, clips, recipe, arch, bs, metric), seed, deterministic, cbs)
     with TemporaryDirectory() as temporary:
         folder = temporary if out is None else out
-        file, rows = train_runs(folder, settings, wanted, training, score, recipe.epochs, jobs)
-    share = df.fold.isin(folds).mean() / len(folds)  # of all clips, the part in one fold
-    about = {"target": target.kind, "classes": target.names, "skipped": clips.skipped}
-    return results_frame(rows, score, file=str(file), valid_per_train=share / (1 - share), **about)
+        file, frame = train_runs(folder, settings, wanted, training, data.metric, recipe.epochs, jobs)
+        if data.has_new_folds and file.parent.is_dir():  # under torchrun, another machine may not have the folder
+            data.write_folds(file.with_name(file.stem.replace("results", "folds") + ".csv"))
+    frame.attrs = {**data.attributes(), "file": str(file), "baseline": "none", "skipped": clips.skipped}
+    return frame

@@ -141,7 +141,8 @@ def assign_folds(
         for i, (_, valid) in enumerate(splitter.split(strata, strata, df.get("group")), 1):
             fold[valid] = i
     df = df.assign(fold=fold)
-    df.attrs |= {"fold": None}
+    groups = ", no group in two folds" if "group" in df else ""
+    df.attrs["fold"] = f"made with seed {seed}{groups}"
     if df.fold.nunique() < n or (df.fold == 0).any():
         raise ValueError(f"The groups are too large for {n} folds: make fewer folds (--n-folds)")
     check_training_classes(df, range(1, n + 1))

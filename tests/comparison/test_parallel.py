@@ -51,8 +51,8 @@ def test_a_failing_run_ends_with_its_error_and_keeps_finished_ones(way, tmp_path
         train_runs(tmp_path, {"a": 1}, RUNS, train, find_metric(), epochs=1, jobs=2)
     assert way == "raise" or "before it finished fold 2, wave, run 2" in str(error.value)
     _, rows = train_runs(tmp_path, {"a": 1}, RUNS, partial(train_slowly, seconds=0), find_metric(), epochs=1, jobs=2)
-    assert [(row["fold"], row["norm"], row["run"]) for row in rows] == RUNS
-    assert len({row["pid"] for row in rows}) > 2  # some are of the first call
+    assert list(zip(rows.fold, rows.norm, rows.run)) == RUNS
+    assert rows.pid.nunique() > 2  # some are of the first call
 
 
 SLOW = """
