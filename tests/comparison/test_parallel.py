@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import COMMAND, PROCESSES, Program
+from support import PROCESSES, Program
 from worker_functions import train_slowly
 
 from fastaudio_norm.comparison import compare
