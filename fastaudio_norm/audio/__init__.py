@@ -20,6 +20,7 @@ from fastaudio_norm.audio.spectrograms import (
     SAMPLE_RATE,
     SPECS,
     about_spec,
+    bands_note,
     gammatone_fbanks,
     gammatone_spec,
     make_spec,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'N_BANDS', 'SPECS', 'spec_settings', 'gammatone_fbanks', 'FilterBank', 'gammatone_spec', 'most_mels',
-           'make_spec', 'to_spec', 'spec_rate', 'about_spec']
+           'make_spec', 'to_spec', 'spec_rate', 'bands_note', 'about_spec']
 
 # %% ../../nbs/audio/spectrograms.ipynb #761a72fe
 import copy
@@ -204,6 +204,18 @@ def spec_rate(
         return getattr(spec, "keywords", {}).get("rate")
     made = spec() if callable(spec) and not isinstance(spec, AudioToSpec) else spec
     return getattr(made, "settings", {}).get("sample_rate")
+
+
+def bands_note(
+    spec: str | AudioToSpec | Callable,  # see `to_spec`
+    rate: int,  # Hz
+) -> str:
+    "Report if a mel spectrogram has fewer bands than the default; empty if not, or if their number was given."
+    about, settings = about_spec(spec, rate), to_spec(spec, rate).settings
+    n = settings.get("n_mels", N_BANDS)
+    if about["name"] == "own" or about["options"].get("n_mels") or n == N_BANDS:
+        return ""
+    return f"Mel bands: {n}, because {N_BANDS} of {settings['n_fft']} samples at {rate:,} Hz would leave empty filters"
 
 
 def about_spec(

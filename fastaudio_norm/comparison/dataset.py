@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DataSet', 'prepare_data']
 
-# %% ../../nbs/comparison/dataset.ipynb #d6afef46
+# %% ../../nbs/comparison/dataset.ipynb #50d7cd55
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from fastaudio.core.spectrogram import AudioToSpec
 from fastcore.basics import patch
 from tqdm import tqdm
 
-from ..audio import SAMPLE_RATE, CachedClips, common_rate, spec_rate
+from ..audio import SAMPLE_RATE, CachedClips, bands_note, common_rate, spec_rate
 from fastaudio_norm.data import (
     Metric,
     Target,
@@ -74,12 +74,12 @@ def prepare_data(
     df = assign_folds(df, n_folds or 5, seed) if has_new_folds else df
     target = find_target(df)
     metric = find_metric(metric, target.kind)
-    folds = validation_folds(df) if folds is None else list(dict.fromkeys(folds))
+    folds = validation_folds(df) if folds is None else list(dict.fromkeys(check_folds(df, folds)))
     _check(df, folds)
     rate, note = rate or spec_rate(spec), ""
     if rate is None:
         rate, note = common_rate([Path(path, file) for file in df.file], SAMPLE_RATE)
-    notes = [*filter(None, [note]), *df.attrs.get("notes", ())]
+    notes = [*filter(None, [note, bands_note(spec, rate)]), *df.attrs.get("notes", ())]
     return DataSet(Path(path), df, target, metric, folds, rate, notes, has_new_folds)
 
 # %% ../../nbs/comparison/dataset.ipynb #aced69b2
@@ -112,7 +112,7 @@ def attributes(self: DataSet) -> dict:
     share = self.df.fold.isin(self.folds).mean() / len(self.folds)  # of all clips, the part in one fold
     metric = {name: getattr(self.metric, name) for name in ("name", "higher_is_better", "percent")}
     about = {"data": str(self), "target": self.target.kind, "classes": self.target.names, "metric": metric}
-    return about | {"valid_per_train": share / (1 - share)}
+    return about | {"valid_per_train": float(share / (1 - share))}
 
 
 @patch

@@ -62,12 +62,13 @@ def validation_folds(
 def check_folds(
     df: pd.DataFrame,  # table with the column `fold`
     folds: Iterable,  # folds that the table must contain
-) -> None:
-    "Raise `ValueError` if one of `folds` does not occur in the table."
-    known = sorted(df.fold.unique().tolist())
-    unknown = [fold for fold in folds if fold not in known]
+) -> list:  # the folds as the table has them: numbers or text
+    "Find folds in a table. Raise `ValueError` if one of them does not occur in it."
+    known = {str(fold): fold for fold in sorted(df.fold.unique().tolist())}
+    unknown = [str(fold) for fold in folds if str(fold) not in known]
     if unknown:
-        raise ValueError(f"No fold {', '.join(map(str, unknown))}; the table has the folds {known}")
+        raise ValueError(f"No fold {', '.join(unknown)}; the table has the folds {list(known.values())}")
+    return [known[str(fold)] for fold in folds]
 
 
 def _label_sets(df):

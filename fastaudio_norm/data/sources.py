@@ -246,8 +246,8 @@ def _select_folds(df, folds, exclude):
         return df
     if "fold" not in df:
         raise ValueError("Folds need a table with the fold of each clip: meta/esc50.csv, or `table` (--table)")
-    check_folds(df, [*(folds or ()), *exclude])
-    return df[df.fold.isin(folds if folds else df.fold.unique()) & ~df.fold.isin(exclude)]
+    chosen = df.fold.isin(check_folds(df, folds) if folds else df.fold.unique())
+    return df[chosen & ~df.fold.isin(check_folds(df, exclude))]
 
 # %% ../../nbs/data/sources.ipynb #f1269a5b
 def sample_files(
