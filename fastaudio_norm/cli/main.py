@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #f64bbd4e
+# %% ../../nbs/cli/main.ipynb #98bb9e07
 import argparse
 import signal
 import threading
@@ -18,11 +18,13 @@ from .drift import add_drift
 from .norms import add_norms
 from .predict import add_predict
 from .stats import add_stats
+from .train import add_train
 from .update import add_update
 
 # %% ../../nbs/cli/main.ipynb #ab4b89bb
 _COMMANDS = {
     "compare": (add_compare, "train with each normalization and compare accuracies"),
+    "train": (add_train, "train a model with one normalization on all clips, with a model card"),
     "stats": (add_stats, "measure a folder of audio: statistics for SpecNormalize"),
     "norms": (add_norms, "list the normalizations that `compare` accepts"),
     "predict": (add_predict, "classify audio files with a trained model"),
