@@ -129,7 +129,7 @@ def compare(
         if data.has_new_folds and file.parent.is_dir():  # under torchrun, another machine may not have the folder
             data.write_folds(file.with_name(file.stem.replace("results", "folds") + ".csv"))
     frame.attrs = {
-        **data.attributes(), "clips": len(data.df), "rate": data.rate, "has_new_folds": data.has_new_folds,
-        "file": str(file), "baseline": "none", "skipped": clips.skipped,
+        **data.attributes(), "rate": data.rate, "has_new_folds": data.has_new_folds, "file": str(file),
+        "baseline": "none", "skipped": clips.skipped,
     }  # fmt: skip
     return frame
