@@ -3,7 +3,7 @@
 import fastaudio  # first: other threads that import a module of this package wait until it is complete
 
 from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
-from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips
+from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips, clip_names
 from fastaudio_norm.audio.files import (
     BadAudio,
     MAX_MAGNITUDE,

@@ -5,26 +5,43 @@
 # %% auto #0
 __all__ = ['run_settings', 'run_outcome', 'train_missing', 'deterministic_algorithms', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #5cb3d7bf
+# %% ../../nbs/comparison/run.ipynb #ff40a3ef
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import torch
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.torch_core import default_device
 from tqdm import tqdm
 
 from ..audio import SAMPLE_RATE, CachedClips, cached_clips
 from .results import Results
-from ..data import check_folds, check_training_classes, get_dls, read_esc50
+from fastaudio_norm.data import (
+    Metric,
+    Target,
+    as_fastai,
+    as_predictions,
+    assign_folds,
+    check_folds,
+    check_training_classes,
+    find_metric,
+    find_target,
+    get_dls,
+    kind_of_loaders,
+    read_clips,
+    validation_folds,
+)
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16, train_run
 
@@ -33,6 +50,7 @@ def run_settings(
     df: pd.DataFrame,  # table of the clips that can be used
     clips: CachedClips,
     recipe: Recipe,
+    target: Target,
     **options,  # other settings of `compare`
 ) -> dict:
     "All settings that runs in one results file have in common."
@@ -40,8 +58,9 @@ def run_settings(
     return {
         "clips": clips.path.stem,
         "skipped": clips.skipped,
-        "classes": sorted(df.category.unique().tolist()),
-        "table": df[["filename", "fold", "category"]].values.tolist(),
+        "target": target.kind,
+        "classes": target.names,
+        "table": df[["file", "fold", "label"]].values.tolist(),
         "recipe": recipe._asdict(),
         **options,
         "device": default_device().type,
@@ -49,18 +68,31 @@ def run_settings(
         "versions": {name: version(name) for name in ("fastaudio-norm", "fastai", "torch", "torchaudio")},
     }
 
-# %% ../../nbs/comparison/run.ipynb #71558ab9
+# %% ../../nbs/comparison/run.ipynb #a99ecbb8
+def _finite(value):
+    "A list of lists of numbers, with None in place of NaN and infinity."
+    if isinstance(value, list):
+        return [_finite(x) for x in value]
+    return value if math.isfinite(value) else None
+
+
 def run_outcome(
-    learn: Learner,  # finished training, with accuracy as its only metric
+    learn: Learner,  # finished training, with one metric
 ) -> dict:
-    "Results of a training run as JSON can hold them: epochs, accuracy, valid_loss, curve, truth and predicted."
-    curve = [[x if math.isfinite(x) else None for x in epoch] for epoch in learn.recorder.values]
+    """Results of a training run as JSON can hold them: epochs, score, valid_loss, curve, truth and predicted.
+
+    `predicted` has class numbers, lists of probabilities, or numbers, by the target of the loaders.
+    """
+    curve = _finite([list(epoch) for epoch in learn.recorder.values])
     with learn.no_bar():
-        probabilities, truth = learn.get_preds()
-    _, valid_loss, accuracy = curve[-1]
+        outputs, truth = (x.float().cpu().numpy() for x in learn.get_preds())
+    kind = kind_of_loaders(learn.dls)
+    predicted = as_predictions(outputs, truth, kind)
+    truth = truth if kind == "numbers" else truth.astype(int)
+    _, valid_loss, score = curve[-1]
     return {
-        "epochs": len(curve), "accuracy": accuracy, "valid_loss": valid_loss, "curve": curve,
-        "truth": truth.tolist(), "predicted": probabilities.argmax(1).tolist(),
+        "epochs": len(curve), "score": score, "valid_loss": valid_loss, "curve": curve,
+        "truth": truth.tolist(), "predicted": _finite(predicted.tolist()),
     }  # fmt: skip
 
 # %% ../../nbs/comparison/run.ipynb #a7a2594e
@@ -76,9 +108,13 @@ def train_missing(
     path: str | Path,  # folder of the data set
     clips: CachedClips,
     recipe: Recipe,
+    arch: Callable | str = "xresnet18",
+    metric: Metric | None = None,  # default: by the target
+    cbs: Callback | list | None = None,  # fastai's callbacks
 ) -> None:
     "Train the runs that are missing from `results`; report each finished run on stderr."
-    settings = results.settings
+    settings, kind = results.settings, find_target(df).kind
+    metric = metric or find_metric(kind=kind)
     finished = {(row["fold"], row["norm"], row["run"]) for row in results.rows}
     missing = [run for run in runs if run not in finished]
     if len(missing) < len(runs):
@@ -89,15 +125,18 @@ def train_missing(
             item_tfms, batch_tfms = make_tfms(norm, recipe)
             dls = get_dls(
                 df, path, fold=fold, bs=min(settings["bs"], int((df.fold != fold).sum())), item_tfms=item_tfms,
-                batch_tfms=batch_tfms, sample_rate=SAMPLE_RATE, clips=clips, in_memory=_fit_in_memory(clips),
+                batch_tfms=batch_tfms, sample_rate=clips.sample_rate, clips=clips, in_memory=_fit_in_memory(clips),
                 num_workers=0,
             )  # fmt: skip
             for *_, run in same_loaders:
                 seed = settings["seed"] + run
-                learn = train_run(dls, recipe, settings["arch"], seed=seed, each_epoch=lambda _: bar.update())
+                learn = train_run(
+                    dls, recipe, arch, seed=seed, each_epoch=lambda _: bar.update(), metrics=as_fastai(metric, kind),
+                    cbs=cbs,
+                )  # fmt: skip
                 outcome = run_outcome(learn)
                 results.add({"norm": norm, "fold": fold, "run": run, "seed": seed, **outcome})
-                report = f"fold {fold}  {norm:<16} run {run + 1}  accuracy {outcome['accuracy']:6.1%}"
+                report = f"fold {fold}  {norm:<16} run {run + 1}  {metric.name} {metric.format(outcome['score'])}"
                 bar.write(report, file=sys.stderr)
 
 # %% ../../nbs/comparison/run.ipynb #0028b385
@@ -115,14 +154,28 @@ def deterministic_algorithms(
     finally:
         torch.use_deterministic_algorithms(before)
 
+# %% ../../nbs/comparison/run.ipynb #70bbc784
+def _function_name(function):
+    "Name of a function for the settings of a comparison, the same in every process."
+    if isinstance(function, partial):
+        return f"{_function_name(function.func)} {function.args} {sorted(function.keywords.items())}"
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _prepare(df, metric, seed):
+    "Table with folds, its target, and the metric."
+    df = df if "fold" in df else assign_folds(df, seed=seed)
+    target = find_target(df)
+    return df, target, find_metric(metric, target.kind)
+
 # %% ../../nbs/comparison/run.ipynb #dee581e7
 def compare(
-    path: str | Path,  # folder in ESC-50's layout: audio/ and meta/esc50.csv
+    path: str | Path,  # folder of the data set
     norms: Sequence[str] = DEFAULT_NORMS,  # short names, see `make_norm`
-    folds: Sequence[int] | None = None,  # validation folds; default: all folds of the table
+    folds: Sequence | None = None,  # validation folds; default: all folds of the table
     runs: int = 1,  # number of networks to train for each normalization and fold
     recipe: Recipe = RECIPES["plain"],  # spectrogram, augmentation and schedule
-    arch: str = "xresnet18",  # name of the network, see `find_arch`
+    arch: Callable | str = "xresnet18",  # network: a name, see `find_arch`, or a function called with `n_out`
     bs: int = 64,  # number of clips in a batch
     seed: int = 0,  # the same seed gives the same results; on a GPU, nearly the same
     deterministic: bool = False,  # whether results are exactly the same on a GPU too, which is slower
@@ -130,37 +183,42 @@ def compare(
     seconds: float | None = None,  # length of all clips in seconds; default: the median length of all clips
     cache: str | Path | None = None,  # folder of cached clips, see `cached_clips`
     on_error: str = "stop",  # unusable files: "stop" raises an error, "skip" continues without them
+    table: pd.DataFrame | None = None,  # clips, as from `read_clips`; default: `read_clips(path)`
+    metric: Any = None,  # score of a run, see `find_metric`; default: by the target
+    cbs: Callback | list | None = None,  # fastai's callbacks, for each training
 ) -> pd.DataFrame:  # one row per run
     """Train and validate a new network for each normalization, fold and run.
 
-    Columns: norm, fold, run, seed, epochs; accuracy and valid_loss of the last epoch; curve, training loss, validation
-    loss and accuracy of each epoch; truth and predicted, class indices of the validation clips. `attrs` has file,
-    classes, valid_per_train (size of a validation split relative to its training split), and skipped (reasons by file
-    name). Raises `ValueError` for unknown folds or names before any work, and whatever `read_esc50`, `cached_clips` and
-    `Results` raise.
+    Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
+    loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file, target, classes,
+    metric, baseline, valid_per_train (size of a validation split relative to its training split), and skipped (reasons
+    by file name). Raises `ValueError` for unknown folds or names before any work, and whatever `read_clips`,
+    `cached_clips` and `Results` raise.
     """
-    df = read_esc50(path, absent_ok=True)
-    folds = sorted(df.fold.unique().tolist()) if folds is None else list(dict.fromkeys(folds))
+    df, target, metric = _prepare(read_clips(path, absent_ok=True) if table is None else table, metric, seed)
+    folds = validation_folds(df) if folds is None else list(dict.fromkeys(folds))
     norms = list(dict.fromkeys(norms))
     check_folds(df, folds)
     check_training_classes(df, folds)
     for norm in norms:
         make_tfms(norm, recipe)
-    find_arch(arch)
+    arch_name = arch if isinstance(arch, str) and find_arch(arch) else _function_name(arch)
     clips = cached_clips(df, path, SAMPLE_RATE, seconds, cache, on_error=on_error)
-    df = df[df.filename.isin(clips)].reset_index(drop=True)
+    df = df[df.file.isin(clips)].reset_index(drop=True)
     check_folds(df, folds)  # again: every clip of a fold may be unusable
     check_training_classes(df, folds)
-    settings = run_settings(df, clips, recipe, arch=arch, bs=bs, seed=seed, deterministic=deterministic)
+    options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": metric.name}
+    settings = run_settings(df, clips, recipe, target, **options)
     wanted = list(product(folds, norms, range(runs)))
     with TemporaryDirectory() as temporary, Results(temporary if out is None else out, settings) as results:
         with deterministic_algorithms(deterministic):
-            train_missing(results, wanted, df, path, clips, recipe)
+            train_missing(results, wanted, df, path, clips, recipe, arch, metric, cbs)
         rows = {(row["fold"], row["norm"], row["run"]): row for row in results.rows}
-    frame = pd.DataFrame([rows[run] for run in wanted])
+    frame = pd.DataFrame([rows[run] for run in wanted]).astype({"score": float, "valid_loss": float})
     share = df.fold.isin(folds).mean() / len(folds)  # of all clips, the part in one fold
     frame.attrs = {
-        "file": str(results.path), "classes": settings["classes"], "valid_per_train": share / (1 - share),
-        "skipped": clips.skipped,
+        "file": str(results.path), "target": target.kind, "classes": target.names,
+        "metric": {name: getattr(metric, name) for name in ("name", "higher_is_better", "percent")},
+        "baseline": "none", "valid_per_train": share / (1 - share), "skipped": clips.skipped,
     }  # fmt: skip
     return frame

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EpochBatchNorm', 'spec_learner', 'supports_bfloat16', 'bfloat16_training', 'train_run', 'train_loops']
 
-# %% ../../nbs/train/learner.ipynb #398be2f2
+# %% ../../nbs/train/learner.ipynb #63ae403d
 import gc
 import random
 import sys
@@ -20,7 +20,6 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import Learner
 from fastai.data.core import DataLoaders
-from fastai.metrics import accuracy
 from fastai.torch_core import set_seed
 from fastai.vision.core import get_c
 from fastai.vision.models.xresnet import xresnet18
@@ -29,7 +28,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from .models import WindowAverage, find_arch, make_xresnet_grayscale
+from ..data import as_fastai, find_metric, kind_of_loaders
+from .models import ScaledOutput, StandardizedMSE, WindowAverage, find_arch, make_xresnet_grayscale
 from .recipe import RECIPES, Recipe
 
 # %% ../../nbs/train/learner.ipynb #917ecedd
@@ -46,7 +46,7 @@ class EpochBatchNorm(Callback):
 def spec_learner(
     dls: DataLoaders,  # loaders of spectrograms [batch, channel, frequency, time] and categories
     arch: Callable[..., nn.Module] | str = xresnet18,  # function called with `n_out`; or a name, see `find_arch`
-    metrics: Callable | list = accuracy,
+    metrics: Callable | list | None = None,  # default: the one of the loaders' target, see `find_metric`
     num_cls: int | None = None,  # number of classes; default: those of `dls`
     average_windows: bool = False,  # whether spectrograms longer than in training are evaluated by `WindowAverage`
     cbs: Callback | list | None = None,  # callbacks, in addition to `EpochBatchNorm`
@@ -56,7 +56,7 @@ def spec_learner(
 
     Raises `ValueError` if the batches are not spectrograms, or the network does not accept spectrograms of their shape.
     """
-    x = dls.one_batch()[0]
+    x, kind = dls.one_batch()[0], kind_of_loaders(dls)
     if x.ndim != 4:
         raise ValueError(
             f"Expected batches of spectrograms [batch, channel, frequency, time], got shape {list(x.shape)}: "
@@ -65,10 +65,22 @@ def spec_learner(
     make_model = find_arch(arch) if isinstance(arch, str) else arch
     model = make_model(n_out=num_cls or get_c(dls))
     _check_input(make_xresnet_grayscale(model, n_in=x.shape[1]), x[:2].shape)
-    model = WindowAverage(model, x.shape[-1]) if average_windows else model
+    if kind == "numbers":
+        mean, std = _training_numbers(dls)
+        model = ScaledOutput(model, mean, std)
+        kwargs.setdefault("loss_func", StandardizedMSE(std))
+    model = WindowAverage(model, x.shape[-1], kind) if average_windows else model
+    metrics = as_fastai(find_metric(kind=kind), kind) if metrics is None else metrics
     learn = Learner(dls, model, metrics=metrics, cbs=[EpochBatchNorm(), *L(cbs)], **kwargs)
-    learn.arch = arch if isinstance(arch, str) else arch.__name__  # saved with the model, to build the network again
+    learn.arch = arch if isinstance(arch, str) else getattr(arch, "__name__", None)  # saved with the model, to build the network again
     return learn
+
+
+def _training_numbers(dls):
+    "Mean and standard deviation of each number to predict, over the training clips."
+    numbers = torch.stack([torch.as_tensor(y, dtype=torch.float64).reshape(-1) for y in dls.train_ds.tls[-1]])
+    std, mean = torch.std_mean(numbers, 0, correction=0)
+    return mean.float(), torch.where(std > 0, std, 1).float()
 
 
 def _check_input(model, shape):
@@ -149,19 +161,21 @@ def train_run(
     num_cls: int | None = None,  # number of classes; default: those of `dls`
     seed: int = 0,  # the same seed gives the same initial weights and the same order of clips
     each_epoch: Callable[[Learner], object] = lambda learn: None,  # called after each epoch
+    metrics: Callable | list | None = None,  # default: the one of the loaders' target, see `find_metric`
+    cbs: Callback | list | None = None,  # more callbacks
     bfloat16: bool | None = None,  # False trains in float32, or in float16 on a GPU; default: `supports_bfloat16`
-) -> Learner:  # `recorder.values` has the losses and the accuracy of each epoch
+) -> Learner:  # `recorder.values` has the losses and the metrics of each epoch
     "Train a network from scratch, in bfloat16 if the hardware supports it."
     gc.collect()  # frees earlier networks: learners and callbacks refer to each other, so Python frees them late
     set_seed(seed, reproducible=True)
     dls.train.rng = random.Random(seed)
-    cbs = [ChannelsLast(), _AfterEpoch(each_epoch)]
+    cbs = [ChannelsLast(), _AfterEpoch(each_epoch), *L(cbs)]
     if recipe.mixup:
         cbs.append(MixUp(recipe.mixup))
     bfloat16 = supports_bfloat16(dls.device) if bfloat16 is None else bfloat16
     if dls.device.type == "cuda" and not bfloat16:
         cbs.append(MixedPrecision())
-    learn = spec_learner(dls, arch, num_cls=num_cls, average_windows=recipe.crop > 0, cbs=cbs)
+    learn = spec_learner(dls, arch, metrics, num_cls, average_windows=recipe.crop > 0, cbs=cbs)
     precision = bfloat16_training(learn.model, dls.device) if bfloat16 else nullcontext()
     with learn.no_bar(), learn.no_logging(), precision:
         learn.fit_one_cycle(recipe.epochs, recipe.lr, wd=recipe.wd)
