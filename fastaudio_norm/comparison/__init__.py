@@ -4,4 +4,5 @@ from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare
 from fastaudio_norm.comparison.results import Results
 from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor
 from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize
+from fastaudio_norm.comparison.html_report import write_report
 from fastaudio_norm.comparison.plots import FOLD_COLORS, FOLD_MARKERS, plot_comparison, plot_confusion, plot_curves
