@@ -9,6 +9,7 @@ from fastaudio_norm.audio.files import (
     MAX_MAGNITUDE,
     ON_ERROR,
     check_files,
+    common_rate,
     open_audio,
     printable_path,
     raise_unusable,
@@ -18,8 +19,13 @@ from fastaudio_norm.audio.spectrograms import (
     FilterBank,
     SAMPLE_RATE,
     SPECS,
+    about_spec,
+    bands_note,
     gammatone_fbanks,
     gammatone_spec,
+    make_spec,
+    spec_rate,
     spec_settings,
+    to_spec,
 )
 from fastaudio_norm.audio.workers import map_in_processes

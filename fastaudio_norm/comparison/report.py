@@ -207,8 +207,10 @@ def confusion(
 ) -> pd.DataFrame:  # rows: actual classes, columns: predicted classes
     """Confusion matrix: numbers of validation clips over all folds and runs.
 
-    Raises `ValueError` if the results do not include the normalization.
+    Raises `ValueError` if the results do not include the normalization, or if clips do not have exactly one label.
     """
+    if target_of(results) != "label":
+        raise ValueError(f"A confusion matrix needs one label for each clip; these results have {target_of(results)}")
     classes = results.attrs["classes"]
     runs = results[results.norm == norm]
     if runs.empty:

@@ -62,12 +62,13 @@ def validation_folds(
 def check_folds(
     df: pd.DataFrame,  # table with the column `fold`
     folds: Iterable,  # folds that the table must contain
-) -> None:
-    "Raise `ValueError` if one of `folds` does not occur in the table."
-    known = sorted(df.fold.unique().tolist())
-    unknown = [fold for fold in folds if fold not in known]
+) -> list:  # the folds as the table has them: numbers or text
+    "Find folds in a table. Raise `ValueError` if one of them does not occur in it."
+    known = {str(fold): fold for fold in sorted(df.fold.unique().tolist())}
+    unknown = [str(fold) for fold in folds if str(fold) not in known]
     if unknown:
-        raise ValueError(f"No fold {', '.join(map(str, unknown))}; the table has the folds {known}")
+        raise ValueError(f"No fold {', '.join(unknown)}; the table has the folds {list(known.values())}")
+    return [known[str(fold)] for fold in folds]
 
 
 def _label_sets(df):
@@ -141,7 +142,8 @@ def assign_folds(
         for i, (_, valid) in enumerate(splitter.split(strata, strata, df.get("group")), 1):
             fold[valid] = i
     df = df.assign(fold=fold)
-    df.attrs |= {"fold": None}
+    groups = ", no group in two folds" if "group" in df else ""
+    df.attrs["fold"] = f"made with seed {seed}{groups}"
     if df.fold.nunique() < n or (df.fold == 0).any():
         raise ValueError(f"The groups are too large for {n} folds: make fewer folds (--n-folds)")
     check_training_classes(df, range(1, n + 1))

@@ -195,7 +195,7 @@ def _checked(path, table, chosen, target, separator, absent_ok, source):
         notes.append(f"Left out {(df.fold == 'test').sum():,} test clips")
         df = df[df.fold != "test"].reset_index(drop=True)
     is_number = not isinstance(df.label.iloc[0], (str, tuple)) or any(isinstance(x, float) for x in df.label.iloc[0])
-    df.attrs = {"notes": notes, "fold": (chosen["fold"] or [None])[0], **({"numbers": chosen["label"]} if is_number else {})}
+    df.attrs = {"notes": notes, "fold": f"column {chosen['fold'][0]}" if chosen["fold"] else "", **({"numbers": chosen["label"]} if is_number else {})}
     unprintable = {x for row in df.label for x in ([row] if isinstance(row, str) else row if isinstance(row, tuple) else ())}
     unprintable = sorted(x for x in unprintable if isinstance(x, str) and not x.isprintable())
     if unprintable:
@@ -246,8 +246,8 @@ def _select_folds(df, folds, exclude):
         return df
     if "fold" not in df:
         raise ValueError("Folds need a table with the fold of each clip: meta/esc50.csv, or `table` (--table)")
-    check_folds(df, [*(folds or ()), *exclude])
-    return df[df.fold.isin(folds if folds else df.fold.unique()) & ~df.fold.isin(exclude)]
+    chosen = df.fold.isin(check_folds(df, folds) if folds else df.fold.unique())
+    return df[chosen & ~df.fold.isin(check_folds(df, exclude))]
 
 # %% ../../nbs/data/sources.ipynb #f1269a5b
 def sample_files(

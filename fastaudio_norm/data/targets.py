@@ -36,14 +36,16 @@ def _guess_target(columns, note):
     if not is_number:
         found = [s for s in LABEL_SEPARATORS if values.dropna().astype(str).str.contains(s, regex=False).any()]
         if found:
-            note(f"Column {name} holds several labels a clip, separated by {found[0]}; target label: one label a clip")
+            advice = 'target="label" (--target label) takes each text as one label'
+            note(f"Column {name} holds several labels a clip, separated by {found[0]!r}: {advice}")
         return "labels" if found else "label"
     numbers = values.astype(float)
     if (numbers % 1 != 0).any():
         return "numbers"
     kind = "label" if numbers.nunique() <= max(20, len(numbers) / 5) else "numbers"
-    other, taken = ("numbers", "classes") if kind == "label" else ("label", "numbers to predict")
-    note(f"Column {name} holds {numbers.nunique()} different whole numbers, taken as {taken}; target {other}: otherwise")
+    taken, other = ("classes", "numbers") if kind == "label" else ("quantities", "label")
+    advice = f'target="{other}" (--target {other}) takes the other reading'
+    note(f"Column {name} holds {numbers.nunique()} different whole numbers, read as {taken}: {advice}")
     return kind
 
 # %% ../../nbs/data/targets.ipynb #639039c8
