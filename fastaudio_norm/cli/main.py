@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #98bb9e07
+# %% ../../nbs/cli/main.ipynb #83b68734
 import argparse
+import shlex
 import signal
 import threading
 import warnings
@@ -82,6 +83,7 @@ def main(
     "Run the command line. Raises `SystemExit` for every exit status but 0."
     parser = make_parser()
     args = parser.parse_args(argv)
+    args.shell_command = shlex.join(["fastaudio-norm", *(sys.argv[1:] if argv is None else argv)])
     warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")  # fastai calls it when it is imported
     try:
         with _terminable():

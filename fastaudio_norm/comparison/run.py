@@ -111,8 +111,8 @@ def compare(
 
     Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
     loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file; data, a description;
-    target, classes, metric, baseline; valid_per_train, size of a validation split relative to its training split;
-    skipped, reasons by file name. Raises `ValueError` for unknown folds or names before any work, and whatever
+    target, classes, metric, baseline, settings; valid_per_train, size of a validation split relative to its training
+    split; groups of the validation clips by fold, if known; skipped, reasons by file name. Raises `ValueError` for unknown folds or names before any work, and whatever
     `read_clips`, `cached_clips` and `Results` raise.
     """
     cbs_text = {"cbs": source_text(cbs, "cbs")} if cbs else {}
@@ -130,6 +130,6 @@ def compare(
             data.write_folds(file.with_name(file.stem.replace("results", "folds") + ".csv"))
     frame.attrs = {
         **data.attributes(), "rate": data.rate, "has_new_folds": data.has_new_folds, "file": str(file),
-        "baseline": "none", "skipped": clips.skipped,
+        "baseline": "none", "skipped": clips.skipped, "settings": {k: v for k, v in settings.items() if k != "table"},
     }  # fmt: skip
     return frame
