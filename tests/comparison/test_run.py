@@ -15,7 +15,7 @@ from support import COMMAND, Program
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.report import summarize
 from fastaudio_norm.comparison.run import compare, run_settings
-from fastaudio_norm.data import find_target, read_clips, read_esc50
+from fastaudio_norm.data import read_esc50
 from fastaudio_norm.train import RECIPES, Recipe, supports_bfloat16, train_run
 from fastaudio_norm.transforms import make_norm
 
@@ -54,10 +54,10 @@ def test_the_same_seed_gives_the_same_results(made_up):
     other = compare(made_up, ["none"], [2], recipe=SHORT, bs=16, seed=1)
     assert other.valid_loss[0] != first.valid_loss[0]
     assert list(zip(first.norm, first.fold)) == [("none", 2), ("wave+global", 2), ("none", 3), ("wave+global", 3)]
-    assert first.score.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
+    assert first.accuracy.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
     for _, row in first.iterrows():
-        assert np.mean(np.equal(row.truth, row.predicted)) == pytest.approx(row.score)
-        assert len(row.truth) == 10 and row.curve[-1][1:] == [row.valid_loss, row.score]
+        assert np.mean(np.equal(row.truth, row.predicted)) == pytest.approx(row.accuracy)
+        assert len(row.truth) == 10 and row.curve[-1][1:] == [row.valid_loss, row.accuracy]
 
 
 def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(both, complete)
     compare(made_up, **options, out=tmp_path)
     assert len(trained) == 1
-    others = [{"metric": "macro F1"}, {"rate": 8000}, {"n_folds": 2}, {"bs": 8}, {"seed": 1}, {"arch": "resnet18"}, {"deterministic": True}, {"seconds": 0.25}]
+    others = [{"bs": 8}, {"seed": 1}, {"arch": "resnet18"}, {"deterministic": True}, {"seconds": 0.25}]
     others += [{"recipe": SHORT._replace(**{name: value})} for name, value in RECIPES["strong"]._asdict().items()]
     others = [other for other in others if other != {"recipe": SHORT}]
 
@@ -88,13 +88,11 @@ def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
     assert len(files | {both.attrs["file"]}) == 1 + len(others)
 
 
-def test_the_settings_that_name_a_results_file_do_not_change(made_up):
+def test_the_settings_that_name_a_results_file_do_not_change(df, made_up):
     "With another name or default, the runs in files saved earlier would not be found."
     options = {"arch": "xresnet18", "bs": 64, "seed": 0, "deterministic": False}
-    df = read_clips(made_up)
-    settings = run_settings(df, cached_clips(df, made_up), Recipe(), find_target(df), **options)
-    names = {"clips", "skipped", "target", "classes", "table", "recipe", "spectrogram", "device", "versions"}
-    assert settings["spectrogram"] == {"name": "mel", "options": {"rate": 16000}} and settings["target"] == "label"
+    settings = run_settings(df, cached_clips(df, made_up), Recipe(), **options)
+    names = {"clips", "skipped", "classes", "table", "recipe", "device", "versions"}
     precision = {"precision": "bfloat16"} if supports_bfloat16(torch.device("cpu")) else {}
     assert set(settings) == names | set(options) | set(precision) and precision.items() <= settings.items()
     assert settings["recipe"] == {
