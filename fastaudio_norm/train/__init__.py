@@ -11,5 +11,5 @@ from fastaudio_norm.train.models import (
     make_xresnet_grayscale,
 )
 from fastaudio_norm.train.recipe import RECIPES, Recipe, make_tfms, without
-from fastaudio_norm.train.learner import EpochBatchNorm, bfloat16_training, spec_learner, supports_bfloat16, train_loops, train_run
+from fastaudio_norm.train.learner import EachEpoch, EpochBatchNorm, bfloat16_training, spec_learner, supports_bfloat16, train_loops, train_run
 from fastaudio_norm.train.callback import StatsCallback
