@@ -117,7 +117,9 @@ class Score(FastaiMetric):
         self.outputs.append(activation(learn.pred.detach().float()).cpu().numpy())
 
     @property
-    def value(self) -> float:
+    def value(self) -> float | None:
+        if not self.targets:  # `Learner.predict` has no targets
+            return None
         targets, outputs = np.concatenate(self.targets), np.concatenate(self.outputs)
         finite = np.isfinite(outputs).all()
         return float(self.metric.function(targets, as_predictions(outputs, targets, self.kind))) if finite else np.nan
