@@ -117,9 +117,9 @@ class Score(FastaiMetric):
         self.outputs.append(activation(learn.pred.detach().float()).cpu().numpy())
 
     @property
-    def value(self) -> float | None:
-        if not self.targets:  # `Learner.predict` has no targets
-            return None
+    def value(self) -> float:
+        if not self.targets:  # predictions of files without targets
+            return np.nan
         targets, outputs = np.concatenate(self.targets), np.concatenate(self.outputs)
         finite = np.isfinite(outputs).all()
         return float(self.metric.function(targets, as_predictions(outputs, targets, self.kind))) if finite else np.nan
