@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #83b68734
+# %% ../../nbs/cli/main.ipynb #c85e492a
 import argparse
 import shlex
 import signal
+import sys
 import threading
 import warnings
 from contextlib import contextmanager

@@ -91,7 +91,8 @@ def _sections(results: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
         norms = results.norm.unique()
         yield "Confusions", "".join(_image(plot_confusion(results, n), f"Confusion matrix of {n}") for n in norms)
     settings = dict(results.attrs.get("settings", {}))
-    versions, skipped = (settings.pop(name, {}) for name in ("versions", "skipped"))
+    versions, skipped = settings.pop("versions", {}), results.attrs.get("skipped", {})
+    settings.pop("skipped", None)
     if skipped:
         rows = pd.DataFrame({"file": list(skipped), "reason": list(skipped.values())})
         yield "Skipped files", _table(rows, index=False, classes="text")
