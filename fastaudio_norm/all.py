@@ -43,6 +43,7 @@ from fastaudio_norm.comparison import (
     plot_confusion,
     plot_curves,
     summarize,
+    write_report,
 )
 from fastaudio_norm.data import (
     CrossValidationSplitter,

@@ -89,7 +89,7 @@ def _number(value, margin, table, sign=""):
 
 
 def _p_values(p):
-    return ["" if np.isnan(x) else f"{x:.3f}" for x in p]
+    return ["" if np.isnan(x) else f"{x:.3f}" if x >= 0.001 else "<0.001" for x in p]
 
 
 def _verdict(row, attrs):
@@ -159,7 +159,7 @@ def _column_notes(table):
 
 
 def _needed_data(table, points=2):
-    "How many clips or runs show a difference of so many points of accuracy."
+    "Advice on the number of clips or runs that shows a difference of this many points."
     if "clip margin" not in table or table.attrs["metric"]["name"] != ACCURACY["name"]:
         return []
     margin = table["clip margin"].drop(table.attrs["baseline"]).median()
@@ -174,7 +174,7 @@ def _needed_data(table, points=2):
     text = f"To see a difference of {points} points in 4 of 5 comparisons: about {_rounded(clips * more_clips)} clips"
     text += f" instead of {clips:,}"
     if np.isnan(share):
-        return [f"{text}. Runs help, too; 2 or more in each fold show how much."]
+        return [f"{text}. Train 2 or more runs in each fold to see how much more runs help."]
     if more_runs > 10:
         return [f"{text}. More runs of these clips help little."]
     return [f"{text}, or {int(np.ceil(runs * more_runs)):,} runs of each normalization instead of {runs}."]
