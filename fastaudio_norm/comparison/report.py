@@ -105,7 +105,7 @@ def _verdict(row, attrs):
         return "mixed"
     return "better" if better else "worse"
 
-
+# %% ../../nbs/comparison/report.ipynb #8efedf93
 def _difference_columns(table):
     "Columns that compare with the baseline."
     baseline, metric = table.attrs["baseline"], table.attrs["metric"]
