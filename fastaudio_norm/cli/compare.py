@@ -58,7 +58,8 @@ def _title(path, recipe, args):
     options = getattr(recipe.spec, "keywords", {})
     spec = f"{args.spec or recipe.spec.args[0]} spectrogram" if options else f"{recipe.spec} spectrogram"
     details = " ".join(f"{name} {value:g}" for name, value in options.items())
-    parts = [printable_path(path.resolve().name), spec + (f" ({details})" if details else ""), f"{recipe.epochs} epochs"]
+    spec += f" ({details})" if details else ""
+    parts = [printable_path(path.resolve().name), spec, f"{recipe.epochs} epochs"]
     if args.recipe != "plain":
         parts.append(" without ".join([f"{args.recipe} recipe", *args.without]))
     if args.arch != "xresnet18":
@@ -96,7 +97,7 @@ def _compare(args):
     status = report_skipped(results.attrs["skipped"])
     return 0 if ranks() > 1 else status  # torchrun would report status 3 as a crash
 
-
+# %% ../../nbs/cli/compare.ipynb #ee2f23bd
 def _reports_classes(results, args):
     return args.classes and results.attrs["target"] == "label"
 
@@ -227,6 +228,6 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         help="train N networks at a time; they share the cores and the GPUs (default: 1). For several machines: "
         "torchrun --no-python … fastaudio-norm compare …",
     )  # fmt: skip
-    parser.add_argument("--classes", action="store_true", help="also report accuracy by class and confusion matrices; for one label a clip")
+    parser.add_argument("--classes", action="store_true", help="also report accuracy by class and confusion matrices")
     add_on_error(parser)
     add_out(parser, "results and plots; runs that are finished there are not trained again")

@@ -23,7 +23,7 @@ def _drift(args):
     if "spectrogram" not in about:
         raise ValueError(f"{args.stats} does not name its spectrogram: measure again with `fastaudio-norm stats`")
     if about["spectrogram"] == "own":
-        raise ValueError(f"{args.stats} is of a spectrogram of your own: use `measure_files` and `DriftMonitor` in Python")
+        raise ValueError(f"{args.stats} is of a user's spectrogram: use `measure_files` and `DriftMonitor` in Python")
     files, wave = find_audio(args.path), bool(about.get("waveform"))
     options = about.get("spectrogram options", {"rate": SAMPLE_RATE})
     spec = partial(make_spec, about["spectrogram"], **options)

@@ -105,7 +105,7 @@ def _verdict(row, attrs):
         return "mixed"
     return "better" if better else "worse"
 
-
+# %% ../../nbs/comparison/report.ipynb #8efedf93
 def _difference_columns(table):
     "Columns that compare with the baseline."
     baseline, metric = table.attrs["baseline"], table.attrs["metric"]
@@ -157,7 +157,7 @@ def _column_notes(table):
         notes.append("within noise: p above 0.05.")
     return notes
 
-
+# %% ../../nbs/comparison/report.ipynb #23e36f02
 def _needed_data(table, points=2):
     "Advice on the number of clips or runs that shows a difference of this many points."
     if "clip margin" not in table or table.attrs["metric"]["name"] != ACCURACY["name"]:

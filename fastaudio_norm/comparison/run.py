@@ -112,8 +112,8 @@ def compare(
     Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
     loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file; data, a description;
     target, classes, metric, baseline, settings; valid_per_train, size of a validation split relative to its training
-    split; groups of the validation clips by fold, if known; skipped, reasons by file name. Raises `ValueError` for unknown folds
-    or names before any work, and whatever `read_clips`, `cached_clips` and `Results` raise.
+    split; groups of the validation clips by fold, if known; skipped, reasons by file name. Raises `ValueError` for
+    unknown folds or names before any work, and whatever `read_clips`, `cached_clips` and `Results` raise.
     """
     cbs_text = {"cbs": source_text(cbs, "cbs")} if cbs else {}
     data, clips, settings = prepare_comparison(
