@@ -153,7 +153,8 @@ class ClipTrainer:
         item_tfms, batch_tfms = make_tfms(norm, self.recipe, self.clips.sample_rate)
         return get_dls(
             self.df, self.path, fold=fold, bs=min(self.bs, int((self.df.fold != fold).sum())), item_tfms=item_tfms,
-            batch_tfms=batch_tfms, sample_rate=self.clips.sample_rate, clips=self.clips, in_memory=_fit_in_memory(self.clips),
+            batch_tfms=batch_tfms, sample_rate=self.clips.sample_rate, clips=self.clips,
+            in_memory=_fit_in_memory(self.clips),
             num_workers=0,
         )  # fmt: skip
 
