@@ -37,6 +37,7 @@ from fastaudio_norm.audio import ActiveCrop, RandomSpeed, SpecAugment, cached_cl
 from fastaudio_norm.comparison import (
     class_accuracies,
     compare,
+    compare_learners,
     format_table,
     plot_comparison,
     plot_confusion,

@@ -3,7 +3,7 @@
 import fastaudio  # first: other threads that import a module of this package wait until it is complete
 
 from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
-from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips
+from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips, clip_names
 from fastaudio_norm.audio.conditions import (
     Condition,
     DEFAULT_CONDITIONS,
@@ -19,6 +19,7 @@ from fastaudio_norm.audio.files import (
     MAX_MAGNITUDE,
     ON_ERROR,
     check_files,
+    common_rate,
     open_audio,
     printable_path,
     raise_unusable,
@@ -28,8 +29,13 @@ from fastaudio_norm.audio.spectrograms import (
     FilterBank,
     SAMPLE_RATE,
     SPECS,
+    about_spec,
+    bands_note,
     gammatone_fbanks,
     gammatone_spec,
+    make_spec,
+    spec_rate,
     spec_settings,
+    to_spec,
 )
 from fastaudio_norm.audio.workers import map_in_processes

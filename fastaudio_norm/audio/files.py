@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['MAX_MAGNITUDE', 'printable_path', 'BadAudio', 'AudioReader', 'open_audio', 'read_clip', 'raise_unusable',
-           'check_files']
+           'check_files', 'common_rate']
 
-# %% ../../nbs/audio/files.ipynb #be28af5f
+# %% ../../nbs/audio/files.ipynb #9d52aeab
 import errno
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -203,3 +204,28 @@ def _header_error(file: str | os.PathLike) -> BadAudio | None:
             return None
     except BadAudio as e:
         return e
+
+# %% ../../nbs/audio/files.ipynb #47f39c72
+_PROBED = 1000  # files; reading all headers of a million files would take minutes
+
+
+def common_rate(
+    files: list,  # paths
+    limit: int,  # Hz; higher rates are not returned
+) -> tuple[int, str]:  # Hz; a note if the files have several rates, else empty
+    "Most common sample rate of the files, or of 1,000 evenly spaced ones. Unusable files do not count."
+    probed = files[:: -(-len(files) // _PROBED) or 1]
+    with ThreadPoolExecutor(4) as pool:
+        rates = Counter(rate for rate in pool.map(_header_rate, probed) if rate)
+    rate = min(limit, max(rates, key=lambda r: (rates[r], r), default=limit))
+    below = sorted(r for r in rates if r < rate)
+    mixed = f"Some clips have a sample rate of only {', '.join(f'{r:,}' for r in below)} Hz: their upper bands are empty"
+    return rate, mixed if below else ""
+
+
+def _header_rate(file):
+    try:
+        with open_audio(file) as audio:
+            return audio.rate
+    except BadAudio:
+        return None

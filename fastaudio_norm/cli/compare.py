@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['DEFAULTS', 'DEMO', 'WALKTHROUGH', 'choose_settings', 'add_compare']
 
-# %% ../../nbs/cli/compare.ipynb #81cc50c6
+# %% ../../nbs/cli/compare.ipynb #c036aefc
 import argparse
 from pathlib import Path
 
+from .inputs import add_spectrogram, add_table, choose_spectrogram, fold_name, read_table
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
-from ..names import DEFAULT_NORMS, SPEC_NAMES, split_norm
+from ..names import DEFAULT_NORMS, METRIC_NAMES, split_norm
 from ..storage import atomic_write
 
 # %% ../../nbs/cli/compare.ipynb #626e264b
@@ -25,11 +26,12 @@ def choose_settings(
     "Keyword arguments for `compare`. Raises `ValueError` if `--without` names something that the recipe does not have."
     from fastaudio_norm.train import RECIPES, Recipe, without
 
-    preset = WALKTHROUGH if args.walkthrough else {} if args.esc50 or args.path else DEMO
+    preset = WALKTHROUGH if args.walkthrough else {} if args.esc50 or args.path or args.table else DEMO
     given = {name: value for name, value in vars(args).items() if value is not None}
     chosen = DEFAULTS | preset | given
     recipe = without(RECIPES[args.recipe], args.without)
     recipe = recipe._replace(**{name: chosen[name] for name in Recipe._fields if name in chosen})
+    recipe = recipe._replace(spec=choose_spectrogram(args, recipe.spec))
     return {**{name: chosen[name] for name in DEFAULTS}, "recipe": recipe}
 
 # %% ../../nbs/cli/compare.ipynb #43852883
@@ -38,8 +40,8 @@ def _find_data(args, out):
 
     if args.esc50:
         return download_esc50()
-    if args.path:
-        return Path(args.path)
+    if args.path or args.table:
+        return Path(args.path or Path(args.table).parent)
     path = out / "synthetic-clips"
     print(f"Synthesizing clips in {path}; use --path DIR for your own data.")
     return make_clips(path, seconds=1, seed=args.seed)
@@ -48,7 +50,10 @@ def _find_data(args, out):
 def _title(path, recipe, args):
     from fastaudio_norm.audio import printable_path
 
-    parts = [printable_path(path.resolve().name), f"{recipe.spec} spectrogram", f"{recipe.epochs} epochs"]
+    options = getattr(recipe.spec, "keywords", {})
+    spec = f"{args.spec or recipe.spec.args[0]} spectrogram" if options else f"{recipe.spec} spectrogram"
+    details = " ".join(f"{name} {value:g}" for name, value in options.items())
+    parts = [printable_path(path.resolve().name), spec + (f" ({details})" if details else ""), f"{recipe.epochs} epochs"]
     if args.recipe != "plain":
         parts.append(" without ".join([f"{args.recipe} recipe", *args.without]))
     if args.arch != "xresnet18":
@@ -63,7 +68,8 @@ def _compare(args):
     path = _find_data(args, out)
     results = compare(
         path, args.norms, arch=args.arch, seed=args.seed, deterministic=args.deterministic, out=out, cache=args.cache,
-        on_error=args.on_error, **settings,
+        on_error=args.on_error, table=read_table(args, path), n_folds=args.n_folds, rate=args.rate, metric=args.metric,
+        **settings,
     )  # fmt: skip
     title = _title(path, settings["recipe"], args)
     print(f"\n{title}\n\n{format_table(summarize(results))}\n")
@@ -103,7 +109,8 @@ def _add_data(parser):
     data = parser.add_argument_group("data").add_mutually_exclusive_group()
     data.add_argument(
         "--path", metavar="DIR",
-        help="folder of clips in the layout of ESC-50: audio/ and meta/esc50.csv (default: synthesize clips)",
+        help="folder of clips: with a sub-folder for each class; with audio/ and meta/esc50.csv, the layout of ESC-50; "
+        "or any folder with --table (default: the folder of the table; without a table, synthesize clips)",
     )  # fmt: skip
     data.add_argument("--esc50", action="store_true", help="use ESC-50; downloads 600 MB the first time")
 
@@ -116,8 +123,19 @@ def _add_size(parser):
         f"for example wave+global (default: {' '.join(DEFAULT_NORMS)})",
     )  # fmt: skip
     group.add_argument(
-        "--folds", nargs="+", type=int, metavar="N", help="validation folds (default: all; synthetic clips: 1 2 3)"
-    )
+        "--folds", nargs="+", type=fold_name, metavar="FOLD",
+        help="validation folds (default: all; synthetic clips: 1 2 3)",
+    )  # fmt: skip
+    group.add_argument(
+        "--n-folds", type=positive_int, metavar="N",
+        help="make new folds, balanced by class; a --group stays in one fold (default: those of the table, else 5)",
+    )  # fmt: skip
+    group.add_argument(
+        "--metric", metavar="NAME",
+        help="score: "
+        + "; ".join(f"for {kind}: {', '.join(names)}" for kind, names in METRIC_NAMES.items()).replace("%", "%%")
+        + " (default: the first)",
+    )  # fmt: skip
     group.add_argument(
         "--runs", type=positive_int, metavar="N", help="networks per normalization and fold (default: 1)"
     )
@@ -145,7 +163,6 @@ def _add_training(parser):
     group.add_argument(
         "--bs", type=positive_int, metavar="N", help="batch size in clips (default: 64; synthetic clips: 32)"
     )
-    group.add_argument("--spec", choices=SPEC_NAMES, help="spectrogram (default: the recipe's)")
     group.add_argument(
         "--deltas", action="store_true", default=None, help="add first and second differences over time as channels"
     )
@@ -168,8 +185,9 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         "or --esc50 the command synthesizes clips and takes about two minutes on two cores."
     )
     parser.set_defaults(command=_compare, resumable=True)
-    for add in (_add_data, _add_size, _add_training):
+    for add in (_add_data, add_table, _add_size, _add_training):
         add(parser)
+    add_spectrogram(parser, "the recipe's")
     parser.add_argument(
         "--cache", metavar="DIR",
         help="folder for decoded and resampled clips (default: $FASTAUDIO_NORM_CACHE, or ~/.cache/fastaudio-norm)",

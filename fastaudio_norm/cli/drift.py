@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['add_drift']
 
-# %% ../../nbs/cli/drift.ipynb #5beb587a
+# %% ../../nbs/cli/drift.ipynb #06f8ef75
 import argparse
+from functools import partial
 
 from .options import add_on_error, add_out, out_folder, report_skipped, save_figure
 
 # %% ../../nbs/cli/drift.ipynb #39146655
 def _drift(args):
+    from fastaudio_norm.audio import SAMPLE_RATE, make_spec
     from fastaudio_norm.data import find_audio
     from fastaudio_norm.measure import measure_files
     from fastaudio_norm.monitor import DriftMonitor
@@ -20,8 +22,12 @@ def _drift(args):
     about = monitor.known.about
     if "spectrogram" not in about:
         raise ValueError(f"{args.stats} does not name its spectrogram: measure again with `fastaudio-norm stats`")
+    if about["spectrogram"] == "own":
+        raise ValueError(f"{args.stats} is of a spectrogram of your own: use `measure_files` and `DriftMonitor` in Python")
     files, wave = find_audio(args.path), bool(about.get("waveform"))
-    found = measure_files(files, spec=about["spectrogram"], wave=wave, on_error=args.on_error)
+    options = about.get("spectrogram options", {"rate": SAMPLE_RATE})
+    spec = partial(make_spec, about["spectrogram"], **options)
+    found = measure_files(files, spec=spec, wave=wave, on_error=args.on_error)
     monitor.merge(found.recorder.reduced(monitor.known.red_dims))
     drift, live = monitor.report(), monitor.live
     live.about = {"skipped": found.skipped}

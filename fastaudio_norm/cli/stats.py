@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['add_stats']
 
-# %% ../../nbs/cli/stats.ipynb #ddb82658
+# %% ../../nbs/cli/stats.ipynb #d7b7d981
 import argparse
 from pathlib import Path
 
+from .inputs import add_spectrogram, add_table, choose_spectrogram, fold_name, read_table
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
-from ..names import SPEC_NAMES
 
 # %% ../../nbs/cli/stats.ipynb #714a20e2
 def _stats(args):
@@ -23,8 +23,9 @@ def _stats(args):
     checkpoint = out / "stats.part.json"
     with process_group(args.timeout) as rank:
         recorder = measure(
-            args.path, folds=args.folds, exclude=args.exclude, spec=args.spec, wave=args.wave, fraction=args.fraction,
-            seed=args.seed, on_error=args.on_error, checkpoint=checkpoint,
+            args.path, folds=args.folds, exclude=args.exclude, spec=choose_spectrogram(args, "mel"), wave=args.wave,
+            fraction=args.fraction, seed=args.seed, on_error=args.on_error, checkpoint=checkpoint,
+            table=read_table(args, Path(args.path)), rate=args.rate,
         )  # fmt: skip
         if rank > 0:
             return 0
@@ -68,14 +69,17 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_stats, resumable=True)
     parser.add_argument(
         "path", metavar="DIR",
-        help="folder of audio; to select folds, in the layout of ESC-50: audio/ and meta/esc50.csv",
+        help="folder of audio; folds need the layout of ESC-50, audio/ and meta/esc50.csv, or --table",
     )  # fmt: skip
-    parser.add_argument("--folds", nargs="+", type=int, metavar="N", help="folds to measure (default: all)")
+    add_table(parser)
     parser.add_argument(
-        "--exclude", nargs="+", type=int, default=[], metavar="N",
+        "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to measure (default: all)"
+    )
+    parser.add_argument(
+        "--exclude", nargs="+", type=fold_name, default=[], metavar="FOLD",
         help="folds to exclude, such as the validation fold (default: none)",
     )  # fmt: skip
-    parser.add_argument("--spec", choices=SPEC_NAMES, default="mel", help="spectrogram (default: mel)")
+    add_spectrogram(parser, "mel")
     parser.add_argument(
         "--wave", action="store_true", help="normalize each waveform to zero mean and unit variance first"
     )

@@ -1,6 +1,7 @@
 """Comparison of normalizations: train with each, save every run, test differences, report."""
 
 from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare
+from fastaudio_norm.comparison.own_learner import compare_learners
 from fastaudio_norm.comparison.results import Results
 from fastaudio_norm.comparison.significance import corrected_t_test, holm
 from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize

@@ -5,23 +5,23 @@
 # %% auto #0
 __all__ = ['get_dls']
 
-# %% ../../nbs/data/loaders.ipynb #b6f42f2c
+# %% ../../nbs/data/loaders.ipynb #a589b06b
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import ColReader
 from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 
-from ..audio import SAMPLE_RATE
+from ..audio import SAMPLE_RATE, clip_names
 from ..compat.padding import PadClips
 from .folds import CrossValidationSplitter, check_training_classes
 from .memory import InMemoryDL
+from .targets import find_target
 
 # %% ../../nbs/data/loaders.ipynb #e74266b2
 class _ClipPath:
@@ -29,15 +29,28 @@ class _ClipPath:
 
     __name__ = "clip_path"  # fastai wraps callables that lack a name, and cannot pickle the wrapper
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, column):
+        self.folder, self.column = folder, column
 
     def __call__(self, row):  # no annotations here and below: fastai would dispatch on them
-        return self.folder / row.filename
+        return self.folder / getattr(row, self.column)
+
+
+class _Label:
+    "Label of a row of the table; several labels as a list, because fastai applies transforms to the parts of a tuple."
+
+    __name__ = "label"
+
+    def __init__(self, column):
+        self.column = column
+
+    def __call__(self, row):
+        label = getattr(row, self.column)
+        return list(label) if isinstance(label, tuple) else label
 
 
 class _ReadClip(Transform):
-    "Read a file as an `AudioTensor`, resampled and mixed down, or take it from `clips` if it is in `folder`."
+    "Read a file as an `AudioTensor`, resampled and mixed down, or take it from `clips` if it is one of them."
 
     input_types = (str, os.PathLike)  # items that a `Learner` can predict, besides rows of the table
 
@@ -46,36 +59,38 @@ class _ReadClip(Transform):
 
     def encodes(self, file):
         file = Path(file)
-        if file.parent == self.folder and file.name in self.clips:
-            return self.clips[file.name].clone()
-        return self.prepare(file)
+        name = file.relative_to(self.folder).as_posix() if file.is_relative_to(self.folder) else str(file)
+        return self.clips[name].clone() if name in self.clips else self.prepare(file)
 
 # %% ../../nbs/data/loaders.ipynb #fe071e11
 def get_dls(
-    df: pd.DataFrame,  # table with columns `filename`, `category` and `fold`, as from `read_esc50`
-    path: str | Path,  # folder with the clips in audio/
-    fold: int = 1,  # validation fold
+    df: pd.DataFrame,  # table with `file`, `label` and `fold`, as from `read_clips`; `read_esc50`'s works too
+    path: str | Path,  # folder of the data set
+    fold: int | str = 1,  # validation fold
     bs: int = 64,  # clips per batch
     item_tfms: Callable | list | None = None,  # for each clip, an `AudioTensor` [channels, samples]: `AudioNormalize`
     batch_tfms: Callable | list | None = None,  # for each batch: `AudioToSpec`, then `SpecNormalize`
     sample_rate: int = SAMPLE_RATE,  # Hz; clips are resampled to this rate
-    clips: Mapping[str, AudioTensor] | None = None,  # clips by file name, as from `cached_clips`; default: read files
+    clips: Mapping[str, AudioTensor] | None = None,  # clips by name, as from `cached_clips`; default: read files
     in_memory: bool = False,  # whether to run the item transforms only once, see `InMemoryDL`
     **kwargs,  # for `DataBlock.dataloaders`
-) -> DataLoaders:  # batches of (waveforms [batch, 1, samples], categories)
-    """Loaders of waveforms and their categories, with one fold as the validation set.
+) -> DataLoaders:  # batches of (waveforms [batch, 1, samples], targets)
+    """Loaders of waveforms and their targets, with one fold as the validation set.
 
-    A `Learner` on these loaders can predict any file, named by a `str` or a `Path`. Raises `ValueError` if all clips of
-    a class are in the validation fold.
+    Targets are category numbers, 0 or 1 for each class [batch, classes], or numbers. A `Learner` on these loaders can
+    predict any file, named by a `str` or a `Path`. Raises `ValueError` if all clips of a class are in the validation
+    fold.
     """
     check_training_classes(df, [fold])
-    folder = Path(path) / "audio"
+    _, folder = clip_names(df, path)
+    column = "label" if "label" in df else "category"
+    target = find_target(df if column == "label" else df.assign(label=df.category))
     read = _ReadClip(folder, sample_rate, {} if clips is None else clips)
     dl_type = InMemoryDL if in_memory else TfmdDL
     return DataBlock(
-        blocks=(TransformBlock(read, dl_type=dl_type, dls_kwargs={"before_batch": PadClips()}), CategoryBlock),
-        get_x=_ClipPath(folder),
-        get_y=ColReader("category"),
+        blocks=(TransformBlock(read, dl_type=dl_type, dls_kwargs={"before_batch": PadClips()}), target.block),
+        get_x=_ClipPath(folder, "file" if "file" in df else "filename"),
+        get_y=_Label(column),
         splitter=CrossValidationSplitter(fold=fold),
         item_tfms=item_tfms,
         batch_tfms=batch_tfms,

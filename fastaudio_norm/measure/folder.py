@@ -5,25 +5,31 @@
 # %% auto #0
 __all__ = ['measure_files', 'measure']
 
-# %% ../../nbs/measure/folder.ipynb #22aabdee
-from collections.abc import Sequence
+# %% ../../nbs/measure/folder.ipynb #552eb14f
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import torch
+from fastaudio.core.spectrogram import AudioToSpec
 from tqdm import tqdm
 
 from fastaudio_norm.audio import (
     SAMPLE_RATE,
-    SPECS,
     BadAudio,
+    about_spec,
     check_files,
+    common_rate,
     map_in_processes,
     printable_path,
     raise_unusable,
     read_clip,
+    spec_rate,
     spec_settings,
+    to_spec,
 )
 from ..data import find_audio, sample_files
 from .checkpoint import Checkpoint
@@ -36,15 +42,15 @@ from ..transforms import AudioNormalize
 class _FileToSpec:
     "Read a file and compute its spectrogram: float32 array [1, 1, frequency, time], seconds and settings."
 
-    def __init__(self, spec, wave):
-        self.to_spec, self.normalize = SPECS[spec](), AudioNormalize() if wave else None
+    def __init__(self, spec, rate, wave):
+        self.to_spec, self.rate, self.normalize = to_spec(spec, rate), rate, AudioNormalize() if wave else None
 
     def __call__(self, file):
-        clip = read_clip(file, SAMPLE_RATE)
+        clip = read_clip(file, self.rate)
         try:
             spec = self.to_spec(self.normalize(clip) if self.normalize else clip)
         except RuntimeError as e:
-            raise BadAudio(file, f"{clip.nsamples} samples at {SAMPLE_RATE} Hz are too few for a spectrogram") from e
+            raise BadAudio(file, f"{clip.nsamples} samples at {self.rate} Hz are too few for a spectrogram") from e
         return spec.as_subclass(torch.Tensor).numpy()[None], clip.duration, spec_settings(spec)
 
 # %% ../../nbs/measure/folder.ipynb #454ece0b
@@ -68,31 +74,41 @@ def _measure_remaining(measurement, progress, to_spec, by_clip, on_error):
             progress.save(measurement)
             bar.update()
 
+# %% ../../nbs/measure/folder.ipynb #e2fdffe5
+def _choose_rate(files, spec, rate):
+    if rate or spec_rate(spec):
+        return rate or spec_rate(spec)
+    rate, note = common_rate(files, SAMPLE_RATE)
+    if note and rank_and_world_size()[0] == 0:
+        tqdm.write(f"Sample rate: {rate:,} Hz. {note}", file=sys.stderr)
+    return rate
+
 # %% ../../nbs/measure/folder.ipynb #57cd56e7
 def measure_files(
     files: Sequence[Path],  # audio files
-    spec: str = "mel",  # name of a spectrogram in `fastaudio_norm.audio.SPECS`
+    spec: str | AudioToSpec | Callable = "mel",  # spectrogram, see `to_spec`
     wave: bool = False,  # whether to normalize each waveform first, with `AudioNormalize`
     by_clip: bool = False,  # whether to estimate sampling errors also
     on_error: str = "stop",  # "stop" at unusable files, or "skip" them
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from
+    rate: int | None = None,  # sample rate to resample to, Hz
 ) -> Measurement:
-    """Measure the spectrograms of `files`, each mixed down to one channel and resampled to 16 kHz.
+    """Measure the spectrograms of `files`, each mixed down to one channel and resampled to one sample rate.
 
-    If `torch.distributed` is initialized, each rank measures every `world_size`-th file and returns the statistics of
-    all files. Raises `ValueError` with a list of unusable files. Damaged headers are
-    detected before any file is measured.
+    The rate is `rate`, else the one of the spectrogram, else the most common one of the files, up to 16 kHz. If
+    `torch.distributed` is initialized, each rank measures every `world_size`-th file and returns the statistics of all
+    files. Raises `ValueError` with a list of unusable files. Damaged headers are detected before any file is measured.
     """
-    if spec not in list(SPECS):  # a list also answers for values that cannot be hashed
-        raise ValueError(f"Unknown spectrogram {spec!r}; it must be {', '.join(SPECS)}")
+    rate = _choose_rate(files, spec, rate)
+    make_image = _FileToSpec(spec, rate, wave)
     rank, world_size = rank_and_world_size()
     own, unusable = check_files(files[rank::world_size], on_error)
-    settings = {"spec": spec, "wave": wave, "by_clip": by_clip, "rank": [rank, world_size]}
+    settings = {"spec": about_spec(spec, rate), "wave": wave, "by_clip": by_clip, "rank": [rank, world_size]}
     settings |= {name: version(name) for name in ("fastaudio-norm", "torch", "torchaudio")}
     path = Path(checkpoint) if checkpoint else None
     progress = Checkpoint(path.with_name(f"{path.name}.{rank}") if path and world_size > 1 else path, own, settings)
     measurement = progress.resume()
-    _measure_remaining(measurement, progress, _FileToSpec(spec, wave), by_clip, on_error)
+    _measure_remaining(measurement, progress, make_image, by_clip, on_error)
     measurement.skipped |= {printable_path(e.file): e.reason for e in unusable}
     if world_size > 1:
         progress.save(measurement, now=True)  # this process may wait long for another one, in vain
@@ -105,26 +121,31 @@ def measure_files(
 # %% ../../nbs/measure/folder.ipynb #56e5f7fa
 def measure(
     path: str | Path,  # folder of audio, see `find_audio`
-    folds: Sequence[int] | None = None,  # folds to take, in ESC-50's layout; default: all
-    exclude: Sequence[int] = (),  # folds to leave out, such as the validation fold
-    spec: str = "mel",  # name of a spectrogram in `fastaudio_norm.audio.SPECS`
+    folds: Sequence | None = None,  # folds to take; default: all
+    exclude: Sequence = (),  # folds to leave out, such as the validation fold
+    spec: str | AudioToSpec | Callable = "mel",  # spectrogram, see `to_spec`
     wave: bool = False,  # whether to normalize each waveform first, with `AudioNormalize`
     fraction: float = 1.0,  # share of the clips to draw at random
     seed: int = 0,  # the same seed draws the same clips
     on_error: str = "stop",  # "stop" at unusable files, or "skip" them
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from; delete it after a complete run
+    table: pd.DataFrame | None = None,  # table of the clips, as from `read_clips`
+    rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the files, up to 16 kHz
 ) -> StatsRecorder:  # per channel and frequency bin, with quantiles; `save` it, or `reduced` to what you need
     "Statistics of a folder's spectrograms. Raises what `find_audio`, `sample_files` and `measure_files` raise."
-    every = find_audio(path, folds, exclude)
+    every = find_audio(path, folds, exclude, table)
     files = sample_files(every, fraction, seed)
     is_sample = len(files) < len(every)
-    found = measure_files(files, spec, wave, is_sample, on_error, checkpoint)
+    rate = _choose_rate(files, spec, rate)
+    found = measure_files(files, spec, wave, is_sample, on_error, checkpoint, rate)
+    about = about_spec(spec, rate)
     found.recorder.about = {
         "clips": found.clips,
         "seconds": round(found.seconds, 3),
         "folds": sorted(folds) if folds else None,
         "excluded folds": sorted(exclude),
-        "spectrogram": spec,
+        "spectrogram": about["name"],
+        "spectrogram options": about["options"],
         "waveform": "AudioNormalize" if wave else None,
         "skipped": found.skipped,
         "sample": _sampling(found, files, every, seed) if is_sample else None,

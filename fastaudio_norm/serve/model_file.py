@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['arch_name', 'network_function']
 
-# %% ../../nbs/serve/model_file.ipynb #aef00601
+# %% ../../nbs/serve/model_file.ipynb #43341341
 import json
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, Slidi
 from .classifier import SoundClassifier
 from .front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
 from ..storage import atomic_write
-from ..train import WindowAverage, find_arch, first_conv, make_xresnet_grayscale
+from ..train import ScaledOutput, WindowAverage, find_arch, first_conv, make_xresnet_grayscale
 
 # %% ../../nbs/serve/model_file.ipynb #5d3fae0c
 _KIND, _VERSIONS = "fastaudio_norm classifier", (1, 2)  # 1: always one label for clips of any number of channels
@@ -42,13 +42,14 @@ _LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed pa
 def _description(classifier):
     "JSON-able description that `_build` accepts."
     network = classifier.network
-    conv = first_conv(network)
+    conv, unwrapped = first_conv(network), network.model if isinstance(network, WindowAverage) else network
     return {
         "kind": _KIND, "version": _VERSIONS[-1], **classifier.about,
         "layers": [[type(layer).__name__, layer.options] for layer in classifier.front],
         "network": {
             "arch": classifier.arch, "n_in": conv and conv.in_channels,
             "window": network.frames if isinstance(network, WindowAverage) else None,
+            "scaled": isinstance(unwrapped, ScaledOutput),
         },
     }  # fmt: skip
 
@@ -92,13 +93,14 @@ def _layer(kind, options):
     return _LAYERS[kind](**options)
 
 
-def _network(make, n_in, window, n_out):
+def _network(make, n_in, window, scaled, n_out, kind):
     network = make(n_out=n_out)
     if n_in is not None:
         if not 0 < n_in <= 64:
             raise ValueError(f"the network must take 1 to 64 channels, got {n_in}")
         make_xresnet_grayscale(network, n_in)
-    return network if window is None else WindowAverage(network, int(window))
+    network = ScaledOutput(network, torch.zeros(n_out), torch.ones(n_out)) if scaled else network
+    return network if window is None else WindowAverage(network, int(window), kind)
 
 
 def _build(about, state, make, problem):
@@ -109,7 +111,8 @@ def _build(about, state, make, problem):
         classes, sample_rate = [str(name) for name in about["classes"]], int(about["sample_rate"])
         with torch.device("meta"):
             layers = [_layer(kind, options) for kind, options in about["layers"]]
-        model = _network(make, network["n_in"], network["window"], len(classes))
+        wrappers, kind = (network["window"], network.get("scaled")), options.get("target", "label")
+        model = _network(make, network["n_in"], *wrappers, len(classes), kind)
         classifier = SoundClassifier(layers, model, classes, sample_rate, arch, **options)
         expected = {name: (t.shape, t.dtype) for name, t in classifier.state_dict().items()}
         if expected != {name: (t.shape, t.dtype) for name, t in state.items()}:

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'without', 'make_tfms']
 
-# %% ../../nbs/train/recipe.ipynb #1e609ca7
-from collections.abc import Iterable
+# %% ../../nbs/train/recipe.ipynb #b173a1f5
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fastaudio.augment.spectrogram import DeltaGPU
+from fastaudio.core.spectrogram import AudioToSpec
 
-from ..audio import ActiveCrop, RandomSpeed, SpecAugment
+from ..audio import SAMPLE_RATE, ActiveCrop, RandomSpeed, SpecAugment
 from ..transforms import make_norm
 
 # %% ../../nbs/train/recipe.ipynb #10137457
@@ -20,7 +21,7 @@ class Recipe(NamedTuple):
 
     # The names and values of these fields are part of the settings that name a results file (see `compare`). A field
     # with another name would start a new file, and finished runs would not be found.
-    spec: str = "mel"  # spectrogram, a name in `fastaudio_norm.audio.SPECS`
+    spec: str | AudioToSpec | Callable = "mel"  # spectrogram, see `fastaudio_norm.audio.to_spec`
     speeds: tuple[float, ...] = ()  # factors by which training clips are sped up, see `RandomSpeed`
     crop: float = 0.0  # length of a random crop in seconds, see `ActiveCrop`; 0 for whole clips
     masks: bool = False  # whether to mask training spectrograms, see `SpecAugment`
@@ -60,9 +61,10 @@ def without(
 def make_tfms(
     norm: str,  # short name of a normalization, see `make_norm`
     recipe: Recipe = RECIPES["plain"],
+    rate: int = SAMPLE_RATE,  # sample rate of the clips, Hz
 ) -> tuple[list, list]:  # item transforms, none of them random; batch transforms, from waveforms to spectrograms
     "New transforms for a normalization and a recipe. Raises `ValueError` for unknown names."
-    item_tfms, batch_tfms = make_norm(norm, recipe.spec)
+    item_tfms, batch_tfms = make_norm(norm, recipe.spec, rate)
     augmentation = []  # of waveforms, a batch at a time
     if recipe.speeds:
         augmentation.append(RandomSpeed(recipe.speeds))

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['show_normalizations']
 
-# %% ../../nbs/transforms/gallery.ipynb #4295aa38
+# %% ../../nbs/transforms/gallery.ipynb #29eb708b
 import matplotlib.pyplot as plt
 import numpy as np
 import textwrap
 import torch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fastaudio.core.signal import AudioTensor
+from fastaudio.core.spectrogram import AudioToSpec
 from pathlib import Path
 from ..audio import spec_settings
 from ..stats import StatsRecorder, bin_frequencies
@@ -52,7 +53,7 @@ def _plot(x, name, image_ax, histogram_ax, bar_ax):
 def show_normalizations(
     clip: AudioTensor | str | Path,  # [channels, samples], or an audio file
     norms: Sequence[str] | None = None,  # short names; None: "none" and every normalization that `stats` allow
-    spec: str = "mel",  # name from `fastaudio_norm.audio.SPECS`
+    spec: str | AudioToSpec | Callable = "mel",  # see `to_spec`
     stats: StatsRecorder | str | Path | None = None,  # of a training set: recorder with quantiles, or its file
 ) -> plt.Figure:
     "Plot a clip after each normalization: spectrogram, histogram of its values, colour bar."

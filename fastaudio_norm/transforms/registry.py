@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['WAVE_NORMS', 'SPEC_NORMS', 'Norm', 'make_norm', 'normalized']
 
-# %% ../../nbs/transforms/registry.ipynb #62869411
+# %% ../../nbs/transforms/registry.ipynb #764f1da9
 from collections.abc import Callable
 from fastaudio.core.config import audio_item_tfms
 from fastaudio.core.signal import AudioTensor
-from fastaudio.core.spectrogram import AudioSpectrogram
+from fastaudio.core.spectrogram import AudioSpectrogram, AudioToSpec
 from fasttransform.transform import Pipeline
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-from ..audio import SAMPLE_RATE, SPECS
+from ..audio import SAMPLE_RATE, spec_rate, to_spec
 from ..names import METHODS, SCOPES, SPEC_TEXTS, WAVE_TEXTS, split_norm
 from ..stats import StatsRecorder
 from .pcen import PCEN
@@ -56,26 +56,31 @@ SPEC_NORMS = {
 # %% ../../nbs/transforms/registry.ipynb #d3c654bb
 def make_norm(
     name: str,  # "none", or names from `WAVE_NORMS` and `SPEC_NORMS`, joined by +
-    spec: str = "mel",  # name from `fastaudio_norm.audio.SPECS`
+    spec: str | AudioToSpec | Callable = "mel",  # see `to_spec`
+    rate: int = SAMPLE_RATE,  # sample rate of the clips, Hz
 ) -> tuple[list, list]:  # item transforms; batch transforms, of which the first computes the spectrogram
-    "New transforms for a short name. Raises `ValueError` for an unknown name."
+    "New transforms for a short name. Raises `ValueError` for an unknown name, and whatever `to_spec` raises."
     waves, specs = split_norm(name)
-    if spec not in SPECS:
-        raise ValueError(f"Unknown spectrogram {spec!r}: expected one of {', '.join(SPECS)}")
-    to_spec = SPECS[spec](to_db="pcen" not in specs)
-    return [WAVE_NORMS[part].make() for part in waves], [to_spec, *(SPEC_NORMS[part].make() for part in specs)]
+    make_image = to_spec(spec, rate, to_db="pcen" not in specs)
+    return [WAVE_NORMS[part].make() for part in waves], [make_image, *(SPEC_NORMS[part].make() for part in specs)]
 
 # %% ../../nbs/transforms/registry.ipynb #d1421e65
 def normalized(
     clip: AudioTensor | str | Path,  # [channels, samples], or an audio file; it is resampled and mixed down to mono
     name: str,  # short name, see `make_norm`
-    spec: str = "mel",  # name from `fastaudio_norm.audio.SPECS`
+    spec: str | AudioToSpec | Callable = "mel",  # see `to_spec`
     stats: StatsRecorder | str | Path | None = None,  # of a training set: recorder with quantiles, or its file
 ) -> AudioSpectrogram:  # [1, frequency, time]
-    "The spectrogram of a clip after a normalization. Raises `ValueError` if the normalization needs `stats`."
+    """The spectrogram of a clip after a normalization.
+
+    The sample rate is the one of the spectrogram or of `stats`, else the one of the clip up to 16 kHz. Raises
+    `ValueError` if the normalization needs `stats`.
+    """
     clip = clip.clone() if isinstance(clip, AudioTensor) else AudioTensor.create(clip)
-    item_tfms, batch_tfms = make_norm(name, spec)
-    x = Pipeline([*audio_item_tfms(sample_rate=SAMPLE_RATE), *item_tfms])(clip)
+    stats = StatsRecorder.load(stats) if isinstance(stats, (str, Path)) else stats
+    rate = spec_rate(spec) or (stats and (stats.settings or {}).get("sr")) or min(clip.sr, SAMPLE_RATE)
+    item_tfms, batch_tfms = make_norm(name, spec, rate)
+    x = Pipeline([*audio_item_tfms(sample_rate=rate), *item_tfms])(clip)
     for tfm in batch_tfms:
         if getattr(tfm, "of_dataset", False):
             if stats is None:
