@@ -3,6 +3,6 @@
 from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare
 from fastaudio_norm.comparison.own_learner import compare_learners
 from fastaudio_norm.comparison.results import Results
-from fastaudio_norm.comparison.significance import corrected_t_test, holm
+from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor
 from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize
 from fastaudio_norm.comparison.plots import FOLD_COLORS, FOLD_MARKERS, plot_comparison, plot_confusion, plot_curves
