@@ -7,7 +7,7 @@ reverberation, lossy coding."""
 __all__ = ['CONDITIONS', 'DEFAULT_CONDITIONS', 'microphone_response', 'bandpass', 'telephone_band', 'room_response', 'Condition',
            'make_condition', 'make_conditions']
 
-# %% ../../nbs/audio/conditions.ipynb #14dec275
+# %% ../../nbs/audio/conditions.ipynb #8dc011ee
 import io
 import math
 import zlib
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from fastai.torch_core import TensorBase
 from scipy.signal import butter, fftconvolve, firwin, firwin2, resample_poly, sosfilt
 
 # %% ../../nbs/audio/conditions.ipynb #2143b4ec
@@ -256,7 +257,10 @@ class Condition:
                 f"Condition {self.name!r} must return finite samples of shape {list(samples.shape)}, got "
                 + (f"shape {list(changed.shape)}" if changed.shape != samples.shape else "NaN or infinite values")
             )
-        return torch.as_tensor(changed.copy()).to(x.device, x.dtype).as_subclass(type(x))
+        out = torch.as_tensor(changed.copy()).to(x.device, x.dtype).as_subclass(type(x))
+        if isinstance(x, TensorBase):
+            out.set_meta(x, as_copy=True)
+        return out
 
     def __repr__(self) -> str:
         return f"Condition({self.name!r})"

@@ -44,7 +44,7 @@ def db(x):
 def test_every_condition_keeps_shape_type_and_silence(name, channels):
     x = white(channels=channels)
     changed = apply(name, x)
-    assert type(changed) is AudioTensor and changed.shape == x.shape and changed.dtype == x.dtype
+    assert type(changed) is AudioTensor and changed.sr == x.sr and changed.shape == x.shape and changed.dtype == x.dtype
     assert not torch.equal(changed, x)
     silence = torch.zeros_like(x)
     assert apply(name, silence).abs().max() < 1e-6
