@@ -1,13 +1,17 @@
 """Kill `compare` at random moments: its results must equal those of an undisturbed run, byte by byte.
 
-    uv run bench/compare_interrupted.py [--kills 20]
+    uv run bench/compare_interrupted.py [--kills 20] [--jobs 2 | --torchrun 2]
 
-Runs on synthetic clips. Exits with status 1 if the results differ.
+Runs on synthetic clips. The undisturbed run has one process. With --jobs or --torchrun, the runs that are killed have
+several; each time one of them is killed, chosen at random, and all others must end by themselves. The order of the rows
+may then differ. Exits with status 1 if the results differ.
 """
 
 import argparse
 import math
+import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,10 +23,28 @@ from fastaudio_norm.data import make_clips
 SETTING = "--norms none wave local channel --runs 3 --epochs 1 --bs 16"
 
 
-def start(path, out):
-    command = [sys.executable, "-c", "from fastaudio_norm.cli.main import main; main()", "compare"]
-    command += ["--path", str(path), "--cache", str(out / "cache"), "--out", str(out), *SETTING.split()]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+PROGRAM = "from fastaudio_norm.cli.main import main; main()"
+
+
+def start(path, out, jobs=1, ranks=1):
+    "Start `compare`, with `jobs` processes, or by torchrun with `ranks` processes."
+    command = [sys.executable, "-c", PROGRAM]
+    if ranks > 1:
+        program = path / "program.py"
+        program.write_text(PROGRAM)
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", program]
+    command += ["compare", "--path", path, "--cache", out / "cache", "--out", out, "--jobs", jobs, *SETTING.split()]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def trainers(process):
+    "Ids of the process and of the processes that it has started to train networks."
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
+    except OSError:
+        return [process.pid]
+    return [process.pid, *(pid for pid, text in commands.items() if "spawn_main" in text or "program.py" in text)]
 
 
 def finished_runs(out):
@@ -30,14 +52,14 @@ def finished_runs(out):
     return sum(file.read_bytes().count(b"\n") - 1 for file in out.glob("*.jsonl"))
 
 
-def kill_after(seconds, process):
-    "Kill the process after `seconds`. False if it has ended before."
+def kill_after(seconds, process, rng=None):
+    "Kill the process, or a random one of its `trainers`, after `seconds`. False if it has ended before."
     try:
         process.wait(seconds)
         return False
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        os.kill(rng.choice(trainers(process)) if rng else process.pid, signal.SIGKILL)
+        process.wait(60)  # the others must end too
         return True
 
 
@@ -67,6 +89,9 @@ def longest_wait(
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="number of kills (default: 20)")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument("--jobs", type=int, default=1, help="processes of `compare --jobs` (default: 1)")
+    several.add_argument("--torchrun", type=int, default=1, help="processes of torchrun (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the moments (default: 0)")
     args = parser.parse_args()
     rng = random.Random(args.seed)
@@ -79,13 +104,16 @@ def main():
         longest = longest_wait(first, runs * each, args.kills)
         for number in range(1, args.kills + 1):
             seconds = rng.uniform(0, longest)
-            if not kill_after(seconds, start(path, killed)):
+            if not kill_after(seconds, start(path, killed, args.jobs, args.torchrun), rng):
                 sys.exit(f"`compare` ended before kill {number}: increase --runs in SETTING, or take another --seed")
             print(f"Kill {number:2} after {seconds:4.1f} s: {finished_runs(killed)} runs are saved", flush=True)
-        if start(path, killed).wait():
+        if start(path, killed, args.jobs, args.torchrun).wait():
             sys.exit("`compare` failed after the kills")
         [expected], [found] = (list(out.glob("*.jsonl")) for out in (undisturbed, killed))
-        same = found.name == expected.name and found.read_bytes() == expected.read_bytes()
+        rows = [file.read_bytes().splitlines() for file in (expected, found)]
+        if args.jobs > 1 or args.torchrun > 1:
+            rows = [sorted(lines) for lines in rows]
+        same = found.name == expected.name and rows[0] == rows[1]
         print(f"After {args.kills} kills and a complete run, the results are {'identical' if same else 'different'}")
         sys.exit(not same)
 

@@ -33,7 +33,7 @@ from fastaudio.core.config import AudioBlock, AudioConfig, PreprocessAudio, audi
 from fastaudio.core.signal import AudioGetter, AudioTensor, OpenAudio, get_audio_files
 from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpec, SpectrogramTransformer
 
-from fastaudio_norm.audio import ActiveCrop, RandomSpeed, SpecAugment, cached_clips, gammatone_spec
+from fastaudio_norm.audio import ActiveCrop, RandomSpeed, SpecAugment, cached_clips, gammatone_spec, make_spec
 from fastaudio_norm.comparison import (
     class_accuracies,
     compare,
@@ -44,11 +44,19 @@ from fastaudio_norm.comparison import (
     plot_curves,
     summarize,
 )
-from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls, make_clips, read_esc50
+from fastaudio_norm.data import (
+    CrossValidationSplitter,
+    assign_folds,
+    download_esc50,
+    get_dls,
+    make_clips,
+    read_clips,
+    read_esc50,
+)
 from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm
 from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import DriftCallback, DriftMonitor, update_stats
-from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict
+from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict, train_final
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.stats.plots import plot_stats, stats_table
 from fastaudio_norm.train import (

@@ -73,9 +73,12 @@ def results():
             predicted = [t if i < right else 1 - t for i, t in enumerate(truth)]
             curve = [[2.0, 2.1, 0.1], [1.0, 1.1, accuracy]]
             rows.append((norm, fold, 0, 0, 2, accuracy, 1.1, curve, truth, predicted))
-    columns = ["norm", "fold", "run", "seed", "epochs", "accuracy", "valid_loss", "curve", "truth", "predicted"]
+    columns = ["norm", "fold", "run", "seed", "epochs", "score", "valid_loss", "curve", "truth", "predicted"]
     frame = pd.DataFrame(rows, columns=columns)
-    frame.attrs = {"file": "results-0.jsonl", "classes": ["cat", "dog"], "valid_per_train": 0.25, "skipped": {}}
+    frame.attrs = {
+        "file": "results-0.jsonl", "classes": ["cat", "dog"], "valid_per_train": 0.25, "skipped": {}, "target": "label",
+        "metric": {"name": "accuracy", "higher_is_better": True, "percent": True}, "baseline": "none",
+    }  # fmt: skip
     return frame
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,18 @@ class Program:
             self.process.join()
             raise AssertionError(f"still running after {seconds} s\n{self.err.read_text()}")
         return self.out.read_text(), self.err.read_text()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_ranks(folder, program, *arguments, **env):
+    "Start two processes with the environment that `torchrun` gives them."
+    env |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [Program(folder, program, *arguments, RANK=rank, LOCAL_RANK=rank, **env) for rank in "01"]
 
 
 def run_notebook(notebook, log, env):

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #f64bbd4e
+# %% ../../nbs/cli/main.ipynb #83b68734
 import argparse
+import shlex
 import signal
 import threading
 import warnings
@@ -18,11 +19,13 @@ from .drift import add_drift
 from .norms import add_norms
 from .predict import add_predict
 from .stats import add_stats
+from .train import add_train
 from .update import add_update
 
 # %% ../../nbs/cli/main.ipynb #ab4b89bb
 _COMMANDS = {
     "compare": (add_compare, "train with each normalization and compare accuracies"),
+    "train": (add_train, "train a model with one normalization on all clips, with a model card"),
     "stats": (add_stats, "measure a folder of audio: statistics for SpecNormalize"),
     "norms": (add_norms, "list the normalizations that `compare` accepts"),
     "predict": (add_predict, "classify audio files with a trained model"),
@@ -80,6 +83,7 @@ def main(
     "Run the command line. Raises `SystemExit` for every exit status but 0."
     parser = make_parser()
     args = parser.parse_args(argv)
+    args.shell_command = shlex.join(["fastaudio-norm", *(sys.argv[1:] if argv is None else argv)])
     warnings.filterwarnings("ignore", ".*torch.jit.script. is deprecated")  # fastai calls it when it is imported
     try:
         with _terminable():

@@ -1,8 +1,11 @@
 """Comparison of normalizations: train with each, save every run, test differences, report."""
 
-from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare
+from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare, prepare_comparison
+from fastaudio_norm.comparison.parallel import ranks
+from fastaudio_norm.comparison.training import ClipTrainer
 from fastaudio_norm.comparison.own_learner import compare_learners
 from fastaudio_norm.comparison.results import Results
 from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor
 from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize
+from fastaudio_norm.comparison.html_report import write_report
 from fastaudio_norm.comparison.plots import FOLD_COLORS, FOLD_MARKERS, plot_comparison, plot_confusion, plot_curves

@@ -161,6 +161,6 @@ def compare_learners(
     frame.attrs = {
         "file": str(file), "target": kind, "classes": list(map(str, classes)), "valid_per_train": n_valid / n_train,
         "metric": {name: getattr(score, name) for name in ("name", "higher_is_better", "percent")},
-        "baseline": "none", "skipped": {},
+        "baseline": "none", "skipped": {}, "settings": common,
     }  # fmt: skip
     return frame

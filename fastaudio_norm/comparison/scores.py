@@ -53,8 +53,8 @@ def baseline_of(
     return None
 
 # %% ../../nbs/comparison/scores.ipynb #b2f140c9
-CLIP_SCORES = {
-    "label": "whether the class is correct", "labels": "squared error of the probabilities", "numbers": "absolute error",
+CLIP_SCORES = {  # kinds of target, and what is compared for each clip
+    "label": "correct class", "labels": "squared error of the probabilities", "numbers": "absolute error",
 }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def clip_differences(
     norm: str,  # short name of a normalization
     baseline: str,  # short name of another
 ) -> dict[int | str, np.ndarray]:  # for each fold: score of `norm` minus score of `baseline` [runs, clips]
-    "Differences of clip scores of two normalizations, paired by fold and run. Runs that only one of them has do not count."
+    "Differences of the clip scores of two normalizations, paired by fold and run. Other runs are not used."
     runs = results[results.norm.isin([norm, baseline])].groupby(["fold", "run"], sort=True)
     differences = {}
     for (fold, _), pair in runs:
@@ -105,8 +105,6 @@ def skill(
         constant = np.bincount(truth.astype(int)).argmax()
     else:
         constant = truth.mean(0) if target == "labels" else np.median(truth, axis=0)
-    best = 1.0 if target == "label" else 0.0
-    loss, constant_loss = (
-        best - clip_scores(truth, answer, target).mean() for answer in (predicted, np.broadcast_to(constant, truth.shape))
-    )
+    best, answers = float(target == "label"), (predicted, np.broadcast_to(constant, truth.shape))
+    loss, constant_loss = (best - clip_scores(truth, answer, target).mean() for answer in answers)
     return 1 - loss / constant_loss if constant_loss > 0 else np.nan

@@ -45,15 +45,17 @@ def clip_test(
 ) -> tuple[float, float, float]:  # mean over clips; half-width of its 95 % confidence interval; p-value
     """Paired t-test on clips; its variance is the sum of the variance between clips and that between folds.
 
-    With fewer than two folds, or no more groups than folds, the interval and the p-value are NaN. If all values are 0, p
-    is 1. The degrees of freedom are those of Satterthwaite (1946).
+    With fewer than three folds, or with no more groups than folds, the interval and the p-value are NaN. If all values
+    are 0, p is 1. The degrees of freedom are those of Satterthwaite (1946).
     """
     folds = [np.asarray(fold, float) for fold in folds]
     sizes, k = np.array([len(fold) for fold in folds]), len(folds)
+    if not k:
+        return np.nan, np.nan, np.nan
     mean = np.concatenate(folds).mean()
     sums = np.concatenate([_group_sums(*pair) for pair in zip(folds, groups or [None] * k)])
     n, n_groups = sizes.sum(), len(sums)
-    if k < 2 or n_groups <= k:
+    if k < LEAST_FOLDS or n_groups <= k:
         return mean, np.nan, np.nan
     between_clips = n_groups / (n_groups - k) * (sums**2).sum() / n**2
     between_folds = (sizes / n * (np.array([fold.mean() for fold in folds]) - mean) ** 2).sum() / (k - 1)
@@ -68,9 +70,11 @@ def clip_test(
 def needed_factor(
     margin: float,  # half-width of a 95 % confidence interval
     difference: float,  # true difference that the test should find, in the unit of the margin
-) -> float:  # below 1 if the present data suffice
-    "Factor by which the number of clips must grow so that a difference is found in 80 % of comparisons."
-    return (1.4 * margin / difference) ** 2  # 1.96 + 0.84 standard errors are 1.4 margins
+    share: float = 1.0,  # part of the variance that shrinks as the number of clips, or of runs, grows
+) -> float:  # below 1 if the present data suffice, infinite if no number does
+    "Factor by which the number of clips, or of runs, must grow so that 80 % of comparisons find a difference."
+    allowed = (difference / (1.4 * margin)) ** 2 - (1 - share)  # 1.96 + 0.84 standard errors are 1.4 margins
+    return share / allowed if allowed > 0 else np.inf
 
 # %% ../../nbs/comparison/significance.ipynb #8a1ca83f
 def holm(

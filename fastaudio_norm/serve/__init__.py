@@ -6,6 +6,7 @@ import fastaudio_norm.serve.export  # adds `program` and `to_onnx` to `SoundClas
 import fastaudio_norm.serve.model_file  # adds `save` and `load` to it
 from fastaudio_norm.serve.classifier import SoundClassifier, WaveformModel
 from fastaudio_norm.serve.convert import as_pipeline
+from fastaudio_norm.serve.final import FinalModel, train_final
 from fastaudio_norm.serve.exported import ExportedModel, load_model
 from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
 from fastaudio_norm.serve.predict import MAX_WHOLE_SECONDS, Prediction, predict

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import PROCESSES, Program
+from support import COMMAND, PROCESSES, Program, start_ranks
 from worker_functions import train_slowly
 
 from fastaudio_norm.comparison import compare
@@ -65,7 +65,8 @@ from fastaudio_norm.comparison.training import train_runs
 from fastaudio_norm.data import find_metric
 parallel.CONTEXT = PROCESSES
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT
-train_runs(sys.argv[1], {"a": 1}, [(1, "none", i) for i in range(8)], partial(train_slowly, seconds=0.3), find_metric(), 1, jobs=2)
+train = partial(train_slowly, seconds=0.3)
+train_runs(sys.argv[1], {"a": 1}, [(1, "none", i) for i in range(8)], train, find_metric(), 1, jobs=2)
 """
 
 
@@ -97,3 +98,43 @@ def test_no_process_outlives_the_one_that_started_it(number, tmp_path):
 def test_functions_that_new_processes_cannot_import_are_refused():
     with pytest.raises(ValueError, match="from the top level of a .py file"):
         in_processes(2)(lambda run, each_epoch: {}, RUNS, None, None)
+
+
+def test_the_processes_of_torchrun_give_the_results_of_one(made_up, tmp_path):
+    options = {"norms": ["none", "channel"], "folds": [1], "recipe": Recipe(epochs=1), "bs": 16}
+    one = compare(made_up, **options, out=tmp_path / "one")
+    arguments = "--norms none channel --folds 1 --epochs 1 --bs 16".split()
+    ranks = start_ranks(tmp_path, COMMAND, "compare", "--path", made_up, "--out", tmp_path / "two", *arguments)
+    (out, err), (quiet, _) = [rank.printed() for rank in ranks]
+    assert [rank.status for rank in ranks] == [0, 0], err
+    assert "accuracy" in out and "vs none" not in quiet
+    assert lines(one.attrs["file"]) == lines(tmp_path / "two" / Path(one.attrs["file"]).name)
+
+
+RANK = """
+import os, sys
+from functools import partial
+from worker_functions import train_slowly
+from fastaudio_norm.comparison.training import train_runs
+from fastaudio_norm.data import find_metric
+if os.environ["RANK"] == "1" and sys.argv[2] == "settings":
+    settings = {"a": 2}
+else:
+    settings = {"a": 1}
+bad = (1, "none", 2) if sys.argv[2] == "run" else None
+runs = [(1, "none", i) for i in range(4)]
+train = partial(train_slowly, seconds=0.2, bad=bad, way="raise")
+for _ in range(2):  # two comparisons in one program
+    _, rows = train_runs(sys.argv[1], settings, runs, train, find_metric(), 1)
+    print(len(rows), rows.pid.nunique())
+"""
+
+
+@pytest.mark.parametrize("fails, message", [("nothing", ""), ("run", "is bad"), ("settings", "need the same clips")])
+def test_errors_end_all_processes_of_torchrun(fails, message, tmp_path):
+    ranks = start_ranks(tmp_path, RANK, tmp_path, fails, PYTHONPATH=str(Path(__file__).parents[1]))
+    printed = [rank.printed() for rank in ranks]
+    assert [rank.status for rank in ranks] == ([1, 1] if message else [0, 0]), printed
+    assert message in printed[0][1]
+    if not message:
+        assert all(out.splitlines()[-2:] == ["4 2", "4 2"] for out, _ in printed)

@@ -16,7 +16,7 @@ def make_results(accuracies):
         for fold, runs in enumerate(folds, 1)
         for run, accuracy in enumerate(runs)
     ]
-    return pd.DataFrame(rows, columns=["norm", "fold", "run", "accuracy"])
+    return pd.DataFrame(rows, columns=["norm", "fold", "run", "score"])
 
 
 def test_the_summary_follows_the_formula():
@@ -26,7 +26,7 @@ def test_the_summary_follows_the_formula():
     error = np.sqrt((1 / 3 + 1 / 2) * differences.var(ddof=1))  # 1/2: validation clips per training clip
     t = stats.t(2)
     row = table.loc["wave"]
-    assert row.runs == 6 and row.accuracy == pytest.approx(75) and row["vs none"] == pytest.approx(differences.mean())
+    assert row.runs == 6 and row.score == pytest.approx(75) and row["vs none"] == pytest.approx(differences.mean())
     assert row["difference margin"] == pytest.approx(t.ppf(0.975) * error)
     assert row.p == pytest.approx(2 * t.sf(differences.mean() / error))
     by_fold = 100 * np.mean(wave, 1)
@@ -57,7 +57,7 @@ def test_small_differences_are_within_noise():
 def test_one_fold_has_neither_interval_nor_p_value():
     table = summarize(make_results({"none": [[0.5, 0.6]], "wave": [[0.7, 0.7]]}))
     text = format_table(table)
-    assert "0 ±" not in text and "noise" not in text and "fewer than 3 folds" in text and "+15.0" in text
+    assert "0 ±" not in text and "noise" not in text and "too few folds to say" in text and "+15.0" in text
     alone = format_table(summarize(make_results({"wave": [[0.7]]})))
     assert "vs none" not in alone and "70.0" in alone
 
@@ -78,5 +78,5 @@ def test_confusions_are_counted_over_folds_and_runs(results):
 
 def test_two_folds_have_no_verdict():
     text = format_table(summarize(make_results({"none": [[0.5], [0.6]], "wave": [[0.6], [0.7]]})))
-    assert "+10.0" in text and "fewer than 3 folds" in text
+    assert "+10.0" in text and "too few folds to say" in text
     assert not any(word in text for word in ("better", "0.000", "within noise", "+10.0 ±"))

@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from fastai.callback.progress import CSVLogger
 from support import COMMAND, Program
 
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.report import summarize
+from fastaudio_norm.comparison.results import Results
 from fastaudio_norm.comparison.run import compare, run_settings
-from fastaudio_norm.data import read_esc50
+from fastaudio_norm.data import find_target, read_clips, read_esc50
 from fastaudio_norm.train import RECIPES, Recipe, supports_bfloat16, train_run
 from fastaudio_norm.transforms import make_norm
 
@@ -54,10 +56,10 @@ def test_the_same_seed_gives_the_same_results(made_up):
     other = compare(made_up, ["none"], [2], recipe=SHORT, bs=16, seed=1)
     assert other.valid_loss[0] != first.valid_loss[0]
     assert list(zip(first.norm, first.fold)) == [("none", 2), ("wave+global", 2), ("none", 3), ("wave+global", 3)]
-    assert first.accuracy.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
+    assert first.score.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
     for _, row in first.iterrows():
-        assert np.mean(np.equal(row.truth, row.predicted)) == pytest.approx(row.accuracy)
-        assert len(row.truth) == 10 and row.curve[-1][1:] == [row.valid_loss, row.accuracy]
+        assert np.mean(np.equal(row.truth, row.predicted)) == pytest.approx(row.score)
+        assert len(row.truth) == 10 and row.curve[-1][1:] == [row.valid_loss, row.score]
 
 
 def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
@@ -70,7 +72,7 @@ def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
         trained.append(kwargs["seed"])
         return train_run(*args, **kwargs)
 
-    monkeypatch.setattr("fastaudio_norm.comparison.run.train_run", counted)
+    monkeypatch.setattr("fastaudio_norm.comparison.training.train_run", counted)
     both = compare(made_up, **options, out=tmp_path)
     assert len(trained) == 1 and both.attrs["file"] == part.attrs["file"]
     pd.testing.assert_frame_equal(both, complete)
@@ -80,19 +82,22 @@ def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
     others += [{"recipe": SHORT._replace(**{name: value})} for name, value in RECIPES["strong"]._asdict().items()]
     others = [other for other in others if other != {"recipe": SHORT}]
 
-    def pretend_to_train(results, runs, *args):
-        results.rows.extend({"fold": fold, "norm": norm, "run": run} for fold, norm, run in runs)
+    others += [{"metric": "macro F1"}, {"rate": 8000}, {"n_folds": 5}, {"cbs": lambda norm, fold, run: []}]
 
-    monkeypatch.setattr("fastaudio_norm.comparison.run.train_missing", pretend_to_train)
+    def pretend_to_train(folder, settings, runs, *args):
+        return Results(folder, settings).path, pd.DataFrame({"score": [0.5]})
+
+    monkeypatch.setattr("fastaudio_norm.comparison.run.train_runs", pretend_to_train)
     files = {compare(made_up, **{**options, **other}, out=tmp_path).attrs["file"] for other in others}
     assert len(files | {both.attrs["file"]}) == 1 + len(others)
 
 
-def test_the_settings_that_name_a_results_file_do_not_change(df, made_up):
+def test_the_settings_that_name_a_results_file_do_not_change(made_up):
     "With another name or default, the runs in files saved earlier would not be found."
     options = {"arch": "xresnet18", "bs": 64, "seed": 0, "deterministic": False}
-    settings = run_settings(df, cached_clips(df, made_up), Recipe(), **options)
-    names = {"clips", "skipped", "classes", "table", "recipe", "device", "versions"}
+    df = read_clips(made_up)
+    settings = run_settings(df, cached_clips(df, made_up), Recipe(), find_target(df), **options)
+    names = {"clips", "skipped", "target", "classes", "table", "recipe", "spectrogram", "device", "versions"}
     precision = {"precision": "bfloat16"} if supports_bfloat16(torch.device("cpu")) else {}
     assert set(settings) == names | set(options) | set(precision) and precision.items() <= settings.items()
     assert settings["recipe"] == {
@@ -141,7 +146,9 @@ def test_statistics_come_from_the_training_split_only(made_up, tmp_path):
 
 
 def test_wrong_options_are_reported_before_any_work(made_up, monkeypatch):
-    monkeypatch.setattr("fastaudio_norm.comparison.run.cached_clips", lambda *args: pytest.fail("read the clips"))
+    monkeypatch.setattr(
+        "fastaudio_norm.comparison.run.cached_clips", lambda *args, **kwargs: pytest.fail("read the clips")
+    )
     unknown = {"folds": [6], "recipe": Recipe(spec="cqt"), "norms": ["loud"], "arch": "lenet"}
     for (name, value), message in zip(unknown.items(), ["No fold 6", "'cqt'", "'loud'", "Unknown network 'lenet'"]):
         with pytest.raises(ValueError, match=message):
@@ -149,7 +156,9 @@ def test_wrong_options_are_reported_before_any_work(made_up, monkeypatch):
 
 
 def test_a_class_without_training_clips_is_reported_before_any_work(made_up, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastaudio_norm.comparison.run.cached_clips", lambda *args: pytest.fail("read the clips"))
+    monkeypatch.setattr(
+        "fastaudio_norm.comparison.run.cached_clips", lambda *args, **kwargs: pytest.fail("read the clips")
+    )
     path = shutil.copytree(made_up, tmp_path / "data")
     table = path / "meta" / "esc50.csv"
     df = pd.read_csv(table)
@@ -170,3 +179,18 @@ def test_the_strong_recipe_is_reproducible(norm, made_up):
     recipe = RECIPES["strong"]._replace(epochs=1, crop=0.25, deltas=norm == "channel")
     first, again = (compare(made_up, [norm], folds=[1], recipe=recipe, bs=16) for _ in range(2))
     assert first.curve[0] == again.curve[0] and first.predicted[0] == again.predicted[0]
+
+
+def test_each_run_gets_its_own_callbacks(made_up, tmp_path):
+    def log(norm, fold, run):
+        return CSVLogger(tmp_path / f"{norm} {fold} {run}.csv")
+
+    results = compare(made_up, ["none", "global"], folds=[2], runs=2, recipe=SHORT, bs=16, cbs=log)
+    files = sorted(file.name for file in tmp_path.glob("*.csv"))
+    assert files == ["global 2 0.csv", "global 2 1.csv", "none 2 0.csv", "none 2 1.csv"]
+    losses = [
+        pd.read_csv(tmp_path / f"{row.norm} {row.fold} {row.run}.csv").valid_loss[0] for row in results.itertuples()
+    ]
+    assert losses == pytest.approx(results.valid_loss.tolist(), abs=1e-5)
+    with pytest.raises(ValueError, match="`cbs` must be a function"):
+        compare(made_up, ["none"], cbs=[CSVLogger()])

@@ -2,26 +2,13 @@
 
 import re
 import signal
-import socket
 
 import matplotlib.pyplot as plt
 import torch
-from support import COMMAND, Program
+from support import COMMAND, start_ranks
 
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.stats.recorder import StatsRecorder
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start_ranks(folder, program, *arguments):
-    "Start two processes with the environment that `torchrun` gives them."
-    env = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    return [Program(folder, program, *arguments, RANK=rank, LOCAL_RANK=rank, **env) for rank in "01"]
 
 
 def assert_same_statistics(a, b):

@@ -1,0 +1,69 @@
+"""From a comparison to a model: the printed Python, and the command `train`."""
+
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from fastaudio_norm import serve
+from fastaudio_norm.cli.main import main
+from fastaudio_norm.monitor import update_stats
+from fastaudio_norm.serve import SoundClassifier
+from fastaudio_norm.stats import StatsRecorder
+
+OPTIONS = "--epochs 1 --bs 16 --n-mels 32 --label category --table".split()
+
+
+@pytest.fixture
+def compared(made_up, tmp_path, monkeypatch, capsys):
+    "Options of a comparison of a table without folds; what the comparison printed; and its rows."
+    table = tmp_path / "clips.csv"
+    table.write_text((made_up / "meta" / "esc50.csv").read_text().replace("fold,", "fold of ESC-50,"))
+    data = [*OPTIONS, str(table), "--path", str(made_up / "audio")]
+    monkeypatch.chdir(tmp_path)
+    main(["compare", *data, "--norms", "none", "channel", "--folds", "1", "--out", "out"])
+    [file] = Path("out").glob("results-*.jsonl")
+    return data, capsys.readouterr().out, [json.loads(line) for line in file.read_text().splitlines()[1:]]
+
+
+def test_the_printed_python_trains_the_best_network_again(compared):
+    _, printed, rows = compared
+    best = max(rows, key=lambda row: row["score"])
+    _, program = printed.split(f"Python for {best['norm']},")
+    names = {}
+    exec(textwrap.dedent(program.partition("\n\n")[2]), names)
+    assert names["learn"].recorder.values[-1][:2] == best["curve"][-1][:2]
+    SoundClassifier.load(f"{best['norm']}.safetensors")
+
+
+def test_train_makes_a_model_that_agrees_with_the_learner(compared, monkeypatch, capsys):
+    data, _, rows = compared
+    kept, train_final = [], serve.train_final
+    monkeypatch.setattr(
+        serve, "train_final", lambda *args, **kwargs: kept.append(train_final(*args, **kwargs)) or kept[0]
+    )
+    main(["train", *data, "--norm", "channel", "--results", "out", "--out", "model"])
+    [final] = kept
+    assert len(final.learn.dls.train_ds) == 50
+    card = Path("model/model-card.md").read_text()
+    [row] = [row for row in rows if row["norm"] == "channel"]
+    assert f"| 1 | {row['score']:.1%} |" in card and "10 classes" in card and "n_mels 32" in card
+
+    rng = np.random.default_rng(0)
+    for rate in (16000, 22050):
+        soundfile.write(f"{rate}.wav", 0.1 * rng.standard_normal(rate), rate)
+    capsys.readouterr()
+    main(["predict", "model/model.safetensors", "16000.wav", "22050.wav", "--json"])
+    for predicted in json.loads(capsys.readouterr().out):
+        with final.learn.no_bar():
+            name, _, probabilities = final.learn.predict(predicted["file"])
+        expected = dict(zip(final.learn.dls.vocab, probabilities.tolist()))
+        assert predicted["class"] == name and predicted["probabilities"] == pytest.approx(expected, abs=1e-3)
+
+    stats = StatsRecorder.load("model/stats.json")
+    norm = final.learn.dls.after_batch.fs[-1]
+    assert (stats.mean - norm.mean.cpu()).abs().max() < 0.1  # dB
+    update_stats("model/stats.json", stats, 0.5, "model/model.safetensors", dry_run=True)
