@@ -33,16 +33,28 @@ from fastaudio.core.config import AudioBlock, AudioConfig, PreprocessAudio, audi
 from fastaudio.core.signal import AudioGetter, AudioTensor, OpenAudio, get_audio_files
 from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpec, SpectrogramTransformer
 
-from fastaudio_norm.audio import ActiveCrop, RandomSpeed, SpecAugment, cached_clips, gammatone_spec, make_spec
+from fastaudio_norm.audio import (
+    ActiveCrop,
+    Condition,
+    RandomSpeed,
+    SpecAugment,
+    cached_clips,
+    gammatone_spec,
+    make_condition,
+    make_spec,
+)
 from fastaudio_norm.comparison import (
     class_accuracies,
     compare,
     compare_learners,
+    format_conditions,
     format_table,
     plot_comparison,
+    plot_conditions,
     plot_confusion,
     plot_curves,
     summarize,
+    summarize_conditions,
 )
 from fastaudio_norm.data import (
     CrossValidationSplitter,

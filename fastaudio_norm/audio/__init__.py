@@ -6,7 +6,6 @@ from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
 from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips, clip_names
 from fastaudio_norm.audio.conditions import (
     Condition,
-    DEFAULT_CONDITIONS,
     bandpass,
     make_condition,
     make_conditions,

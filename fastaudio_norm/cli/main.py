@@ -5,16 +5,18 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #83b68734
+# %% ../../nbs/cli/main.ipynb #6290f0b1
 import argparse
 import shlex
 import signal
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
 from importlib.metadata import version
 
 from .compare import add_compare
+from .conditions import add_conditions
 from .drift import add_drift
 from .norms import add_norms
 from .predict import add_predict
@@ -28,6 +30,7 @@ _COMMANDS = {
     "train": (add_train, "train a model with one normalization on all clips, with a model card"),
     "stats": (add_stats, "measure a folder of audio: statistics for SpecNormalize"),
     "norms": (add_norms, "list the normalizations that `compare` accepts"),
+    "conditions": (add_conditions, "list or hear the simulated recording conditions of `compare`"),
     "predict": (add_predict, "classify audio files with a trained model"),
     "drift": (add_drift, "check a folder of audio for drift from measured statistics"),
     "update": (add_update, "blend live statistics into training statistics and a model"),

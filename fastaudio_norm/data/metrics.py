@@ -118,6 +118,8 @@ class Score(FastaiMetric):
 
     @property
     def value(self) -> float:
+        if not self.targets:  # clips without targets, as in `get_preds` of new files
+            return np.nan
         targets, outputs = np.concatenate(self.targets), np.concatenate(self.outputs)
         finite = np.isfinite(outputs).all()
         return float(self.metric.function(targets, as_predictions(outputs, targets, self.kind))) if finite else np.nan

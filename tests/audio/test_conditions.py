@@ -7,13 +7,13 @@ import torch
 from fastaudio.core.signal import AudioTensor
 
 from fastaudio_norm.audio import (
-    DEFAULT_CONDITIONS,
     Condition,
     make_condition,
     make_conditions,
     microphone_response,
     room_response,
 )
+from fastaudio_norm.names import DEFAULT_CONDITIONS
 
 RATE = 16000
 T = np.arange(2 * RATE) / RATE
