@@ -55,9 +55,11 @@ from fastaudio_norm.comparison import (
     plot_curves,
     summarize,
     summarize_conditions,
+    write_report,
 )
 from fastaudio_norm.data import (
     CrossValidationSplitter,
+    Metric,
     assign_folds,
     download_esc50,
     get_dls,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #6290f0b1
+# %% ../../nbs/cli/main.ipynb #dd33d6dc
 import argparse
 import shlex
 import signal

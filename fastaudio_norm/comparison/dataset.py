@@ -47,7 +47,8 @@ class DataSet(NamedTuple):
 
     def __str__(self) -> str:
         where, lower = self.df.attrs.get("fold"), "" if self.metric.higher_is_better else " (lower is better)"
-        folds = "1 split" if self.folds == ["valid"] else f"{len(self.folds)} fold{'s' * (len(self.folds) > 1)}"
+        n, total = len(self.folds), self.df.fold.nunique()
+        folds = "1 split" if self.folds == ["valid"] else f"{n} of {total} folds" if n < total else f"{n} folds"
         parts = [f"{len(self.df):,} clips", str(self.target), folds + (f" ({where})" if where else "")]
         return ", ".join([*parts, f"{self.rate:,} Hz", self.metric.name + lower])
 

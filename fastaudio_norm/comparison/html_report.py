@@ -45,6 +45,11 @@ th:first-child, td:first-child, .text td {{ text-align: left }}
 img {{ max-width: 100%; height: auto }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: 0.6rem }}
 figure {{ margin: 0 0 1rem }}
+@media (max-width: 40rem) {{
+  table {{ font-size: 0.75rem }}
+  th, td {{ padding: 0.2rem 0.3rem }}
+  ul {{ padding-left: 1.2rem }}
+}}
 @media print {{
   body {{ max-width: none; padding: 0; font-size: 10pt }}
   h2 {{ break-after: avoid }}
@@ -92,13 +97,14 @@ def _sections(results: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
         image = _image(plot_conditions(under), "Score of each normalization under each condition")
         yield "Changed recording conditions", image + f"<pre>{escape(format_conditions(under))}</pre>"
     yield "Every run", _image(plot_comparison(results), "Score of every run by normalization")
-    yield "Learning curves", _image(plot_curves(results), "Validation score by epoch")
+    yield "Learning curves", _image(plot_curves(results, columns=2), "Validation score by epoch")
     if target_of(results) == "label" and "predicted" in results:
         yield "Accuracy by class (%)", _table(class_accuracies(results).round(1))
         norms = results.norm.unique()
         yield "Confusions", "".join(_image(plot_confusion(results, n), f"Confusion matrix of {n}") for n in norms)
     settings = dict(results.attrs.get("settings", {}))
-    versions, skipped = (settings.pop(name, {}) for name in ("versions", "skipped"))
+    versions, skipped = settings.pop("versions", {}), results.attrs.get("skipped", {})
+    settings.pop("skipped", None)
     if skipped:
         rows = pd.DataFrame({"file": list(skipped), "reason": list(skipped.values())})
         yield "Skipped files", _table(rows, index=False, classes="text")

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['make_checked', 'describe_learner', 'compare_learners']
 
-# %% ../../nbs/comparison/own_learner.ipynb #41f50f02
+# %% ../../nbs/comparison/own_learner.ipynb #83075d2a
 import gc
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from itertools import product
@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import Learner  # with fit_one_cycle
-from fastai.data.core import DataLoaders
 from fastai.torch_core import default_device, set_seed
 from fastai.vision.core import get_c
 
@@ -31,13 +30,11 @@ from ..data import Metric, find_metric, kind_of_loaders
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, EachEpoch, Recipe, make_tfms
 
-# %% ../../nbs/comparison/own_learner.ipynb #802db7c0
-def _transforms(dls: DataLoaders) -> Iterable:
-    for dl in dls.loaders[:2]:
-        for name in ("after_item", "before_batch", "after_batch"):
-            yield from getattr(getattr(dl, name, None), "fs", ())
-        for items in getattr(dl.dataset, "tls", ()):
-            yield from items.tfms.fs
+# %% ../../nbs/comparison/own_learner.ipynb #429a9b3c
+def _ids_of_transforms(dl):
+    pipelines = [getattr(dl, name, None) for name in ("after_item", "before_batch", "after_batch")]
+    pipelines += [items.tfms for items in getattr(dl.dataset, "tls", ())]
+    return {id(tfm) for pipeline in pipelines for tfm in getattr(pipeline, "fs", ())}
 
 
 def make_checked(
@@ -57,12 +54,14 @@ def make_checked(
         raise ValueError("The learner must have a metric, because its first metric is the score: pass `metrics`")
     if len(learn.dls.loaders) < 2 or not len(learn.dls.valid.dataset):
         raise ValueError(f"The learner must have validation clips, got none for fold {fold}")
-    used = set(map(id, _transforms(learn.dls)))
+    used = set.intersection(*map(_ids_of_transforms, learn.dls.loaders[:2]))
     unused = [tfm.name for tfm in (*item_tfms, *batch_tfms) if id(tfm) not in used]
     if unused:
         raise ValueError(f"The loaders must apply {', '.join(unused)}: pass **tfms to the DataBlock")
-    is_float = torch.is_floating_point(learn.dls.valid.one_batch()[-1])
-    if is_float and kind_of_loaders(learn.dls) == "label":
+    targets = learn.dls.valid.one_batch()[-1]
+    if not isinstance(targets, torch.Tensor):
+        raise ValueError(f"The targets of a batch must be one tensor, got a {type(targets).__name__}: return one for each clip")
+    if torch.is_floating_point(targets) and kind_of_loaders(learn.dls) == "label":
         expected = "CategoryBlock, MultiCategoryBlock or RegressionBlock"
         raise ValueError(f"The loaders must have a target of {expected}, got targets that are not class numbers")
     return learn

@@ -48,10 +48,11 @@ def plot_comparison(
 # %% ../../nbs/comparison/plots.ipynb #10a7b090
 def plot_curves(
     results: pd.DataFrame,  # as from `compare`
+    columns: int = 4,  # number of panels side by side
 ) -> Figure:
     "Plot the validation score by epoch for every run, one panel per normalization, and the baseline's mean curve."
     norms, folds = list(results.norm.unique()), sorted(results.fold.unique())
-    columns = min(4, len(norms))
+    columns = min(columns, len(norms))
     rows = -(-len(norms) // columns)
     size = (3 * columns, 0.5 + 2.2 * rows)
     fig, axes = plt.subplots(

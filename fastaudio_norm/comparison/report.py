@@ -89,7 +89,7 @@ def _number(value, margin, table, sign=""):
 
 
 def _p_values(p):
-    return ["" if np.isnan(x) else f"{x:.3f}" for x in p]
+    return ["" if np.isnan(x) else f"{x:.3f}" if x >= 0.001 else "<0.001" for x in p]
 
 
 def _verdict(row, attrs):

@@ -21,7 +21,7 @@ def test_stats_command_writes_statistics_and_a_figure(made_up, tmp_path, capsys)
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [(["none"], "No such folder"), ([".", "--folds", "1"], "Folds need"), ([".", "--fraction", "2"], "No clips")],
+    [(["none"], "No such folder"), ([".", "--folds", "1"], "No clips"), ([".", "--fraction", "2"], "No clips")],
 )
 def test_mistakes_end_with_one_line_and_status_2(arguments, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:

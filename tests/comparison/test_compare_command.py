@@ -20,7 +20,8 @@ def test_norms_lists_the_names_that_compare_accepts(capsys):
 def test_compare_writes_a_table_and_plots(made_up, tmp_path, capsys):
     arguments = "--norms none channel --folds 4 --runs 1 --epochs 1 --bs 16 --seed 3 --spec linear"
     main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split()])
-    rows = pd.read_csv(tmp_path / "results.csv")
+    [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
+    rows = pd.read_csv(folder / "results.csv")
     assert rows.norm.tolist() == ["none", "channel"] and set(rows.fold) == {4} and set(rows.seed) == {3}
     printed = capsys.readouterr()
     assert "vs none" in printed.out and "results.csv" in printed.out and "linear spectrogram" in printed.out
@@ -28,8 +29,26 @@ def test_compare_writes_a_table_and_plots(made_up, tmp_path, capsys):
     main(["compare", "--path", str(made_up), "--out", str(tmp_path), *arguments.split(), "--classes"])
     printed = capsys.readouterr()
     assert "2 of 2 runs are already in" in printed.err and "whistle" in printed.out
+    report = (folder / "report.html").read_text()
+    assert "linear spectrogram" in report and "--epochs 1 --bs 16 --seed 3 --spec linear --classes" in report
     for name in ("comparison", "curves", "confusion-none", "confusion-channel"):
-        assert plt.imread(tmp_path / f"{name}.png").std() > 0 and f"{name}.png" in printed.out
+        assert plt.imread(folder / f"{name}.png").std() > 0 and f"{name}.png" in printed.out
+
+
+def test_other_settings_do_not_overwrite_tables_and_plots(results, tmp_path, monkeypatch, capsys):
+    "Each results file has its own folder, and another baseline changes the report only."
+    monkeypatch.setattr("fastaudio_norm.data.make_clips", lambda path, **kwargs: path)
+    monkeypatch.setattr("fastaudio_norm.comparison.compare", lambda path, norms, **kwargs: results)
+    monkeypatch.setattr("fastaudio_norm.cli.compare.python_code", lambda *args: "")
+    for key, baseline in (("1", []), ("2", ["--baseline", "wave"])):
+        results.attrs["file"] = str(tmp_path / f"results-{key}.jsonl")
+        main(["compare", "--out", str(tmp_path), "--norms", "none", "wave", *baseline])
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    files = ("report.html", "results.csv", "comparison.png", "curves.png")
+    assert names == {f"results-{key}/{file}" for key in "12" for file in files}
+    assert "vs wave" in (tmp_path / "results-2" / "report.html").read_text()
+    assert "vs wave" not in (tmp_path / "results-1" / "report.html").read_text()
+    plt.close("all")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +87,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
     [
         (["--path", "no/such/folder"], "ESC-50's layout"),
         (["--norms", "loud"], "Unknown normalization 'loud'"),
+        (["--norms", "none", "wave", "--baseline", "pcen"], "must be one of --norms none wave, got 'pcen'"),
         (["--epochs", "0"], "must be at least 1, got 0"),
         (["--without", "mixup"], "Cannot remove 'mixup' from this recipe"),
         (

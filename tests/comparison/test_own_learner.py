@@ -19,7 +19,7 @@ OPTIONS = {"norms": ["none", "wave+channel"], "folds": [1], "recipe": Recipe(epo
 BLOCKS = {
     "label": (CategoryBlock, lambda row: row.category),
     "labels": (MultiCategoryBlock, lambda row: [row.category, "odd" if row.target % 2 else "even"]),
-    "numbers": (RegressionBlock(2), lambda row: (float(row.target), 1.0)),
+    "numbers": (RegressionBlock(2), lambda row: torch.tensor([float(row.target), 1.0])),
 }
 
 
@@ -71,6 +71,8 @@ def test_all_normalizations_start_from_the_same_weights(made_up):
 
     class Weights(Callback):
         def before_fit(self):
+            if hasattr(self.learn, "gather_preds"):  # the predictions after the training
+                return
             seen.append((self.model.linear.weight.tolist(), [b[1].tolist() for b in self.dls.train]))
 
     def make_learner(tfms, fold):

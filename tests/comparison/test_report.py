@@ -1,5 +1,7 @@
 """Tables of a comparison."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,81 @@ def test_two_folds_have_no_verdict():
     text = format_table(summarize(make_results({"none": [[0.5], [0.6]], "wave": [[0.6], [0.7]]})))
     assert "+10.0" in text and "too few folds to say" in text
     assert not any(word in text for word in ("better", "0.000", "within noise", "+10.0 ±"))
+
+
+def make_runs(right, folds=5, runs=2, n=40):
+    "Results with predictions: each normalization classifies a share of the clips correctly, the easiest ones first."
+    rng = np.random.default_rng(0)
+    hard, rows = rng.uniform(size=(folds, n)), []
+    for norm, share in right.items():
+        for fold in range(folds):
+            for run in range(runs):
+                truth = np.arange(n) % 4
+                predicted = np.where(hard[fold] + rng.normal(0, 0.1, n) < share, truth, (truth + 1) % 4)
+                rows.append((norm, fold, run, np.mean(truth == predicted), truth.tolist(), predicted.tolist()))
+    return pd.DataFrame(rows, columns=["norm", "fold", "run", "score", "truth", "predicted"])
+
+
+def test_the_test_on_clips_decides():
+    results = make_runs({"none": 0.6, "wave": 0.75, "global": 0.6})
+    table = summarize(results)
+    assert table["clip difference"]["wave"] == pytest.approx(table["vs none"]["wave"])
+    assert table["clip p"]["wave"] < 0.01 < table["clip p"]["global"] and np.isnan(table["clip p"]["none"])
+    wave, same = format_table(table).splitlines()[2:4]
+    assert wave.endswith("better") and same.endswith("within noise")
+    assert "clips are independent" in format_table(table)
+
+
+def test_groups_of_clips_widen_the_interval():
+    results = make_runs({"none": 0.6, "wave": 0.75})
+    alone = summarize(results)["clip margin"]["wave"]
+    hard = np.argsort(np.mean([np.equal(t, p) for t, p in zip(results.truth, results.predicted)], 0))
+    groups = np.empty(40, int)
+    groups[hard] = np.arange(40) // 8
+    results.attrs["groups"] = {fold: groups.tolist() for fold in range(5)}
+    table = summarize(results)
+    assert table["clip margin"]["wave"] != alone and "groups of clips are independent" in format_table(table)
+
+
+@pytest.mark.parametrize("higher, verdict", [(True, "better"), (False, "worse")])
+def test_the_verdict_follows_the_direction_of_the_metric(higher, verdict):
+    results = make_results({"none": [[0.5], [0.6], [0.7]], "wave": [[1.5], [1.61], [1.69]]})
+    results.attrs["metric"] = {"name": "mean absolute error", "higher_is_better": higher, "percent": False}
+    text = format_table(summarize(results))
+    assert verdict in text.splitlines()[2] and "+1 ±" in text and "%)" not in text and "mean absolute error" in text
+
+
+def test_another_baseline_turns_the_signs():
+    results = make_runs({"none": 0.6, "wave": 0.75})
+    none, wave = summarize(results), summarize(results, baseline="wave")
+    assert wave["vs wave"]["none"] == pytest.approx(-none["vs none"]["wave"])
+    assert wave["clip p"]["none"] == pytest.approx(none["clip p"]["wave"])
+    assert "worse" in format_table(wave) and "vs wave" in format_table(wave)
+    with pytest.raises(ValueError, match="got 'pcen'"):
+        summarize(results, baseline="pcen")
+
+
+def test_barely_trained_networks_are_reported():
+    assert "none: barely trained" in format_table(summarize(make_runs({"none": 0.25, "wave": 0.7})))
+    assert "barely" not in format_table(summarize(make_runs({"none": 0.5, "wave": 0.7})))
+
+
+def test_intervals_wider_than_the_scale_are_not_printed():
+    text = format_table(summarize(make_results({"none": [[0.1], [0.5], [0.9]]})))
+    assert " ± " not in text and "too few folds to say" in text and "50.0" in text
+
+
+@pytest.mark.parametrize("sizes", [(3, 40, 80), (5, 5, 5, 5, 5, 5, 5, 60)])
+def test_folds_of_any_number_and_size_are_summarized(sizes):
+    norms = {"none": 0.5, "wave": 0.8}
+    parts = [make_runs(norms, folds=1, n=n).assign(fold=f"site {i}") for i, n in enumerate(sizes)]
+    table = summarize(pd.concat(parts, ignore_index=True))
+    assert np.isfinite(table.margin).all() and 0 < table["clip p"]["wave"] < 0.05
+
+
+def test_the_needed_number_of_clips_is_estimated():
+    table = summarize(make_runs({"none": 0.6, "wave": 0.65}))
+    advice = format_table(table).splitlines()[-1]
+    [clips] = re.findall(r"about ([\d,]+) clips instead of 200", advice)
+    assert int(clips.replace(",", "")) == pytest.approx(200 * (1.4 * table["clip margin"]["wave"] / 2) ** 2, rel=0.05)
+    assert "runs" in advice

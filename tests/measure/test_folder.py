@@ -57,7 +57,7 @@ def test_clips_of_an_excluded_fold_do_not_change_the_statistics(made_up, tmp_pat
     [
         ("none", {}, "No such folder"),
         (".", {}, "No clips"),
-        (".", {"folds": [1]}, "Folds need"),
+        (".", {"folds": [1]}, "No clips"),
         ("made_up", {"folds": [6]}, "No fold 6; the table has"),
         ("made_up", {"folds": [1], "exclude": [1]}, "outside of the excluded folds"),
         ("made_up", {"fraction": 0}, "above 0"),
