@@ -5,10 +5,8 @@
 # %% auto #0
 __all__ = ['MODEL', 'add_train']
 
-# %% ../../nbs/cli/train.ipynb #68cb565e
+# %% ../../nbs/cli/train.ipynb #86441ed6
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 from .compare import add_training, choose_settings, norm_name
@@ -30,7 +28,7 @@ def _train(args):
         deterministic=args.deterministic, table=read_table(args, path), n_folds=args.n_folds, rate=args.rate,
         metric=args.metric, cache=args.cache, on_error=args.on_error,
     )  # fmt: skip
-    command = shlex.join(["fastaudio-norm", *sys.argv[1:]])
+    command = getattr(args, "shell_command", "")
     for name, file in final.save(out, command).items():
         print(f"{name + ':':<12}{file}")
     print(f"\n{final.card(command)}")

@@ -136,7 +136,8 @@ def compare(
         if data.has_new_folds and file.parent.is_dir():  # under torchrun, another machine may not have the folder
             data.write_folds(file.with_name(file.stem.replace("results", "folds") + ".csv"))
     frame.attrs = {
-        **data.attributes(), "rate": data.rate, "has_new_folds": data.has_new_folds, "file": str(file),
-        "baseline": "none", "skipped": clips.skipped, "settings": {k: v for k, v in settings.items() if k != "table"},
+        **data.attributes(), "clips": len(data.df), "rate": data.rate, "has_new_folds": data.has_new_folds,
+        "file": str(file), "baseline": "none", "skipped": clips.skipped,
+        "settings": {k: v for k, v in settings.items() if k != "table"},
     }  # fmt: skip
     return frame
