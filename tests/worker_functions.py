@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 
@@ -15,3 +16,15 @@ def length(file):
         raise ValueError("is bad\nsecond line")
     time.sleep(0.01 * (len(file.name) % 3))
     return len(file.name)
+
+
+def run_in_pipe(arguments, samples, writer, err):
+    "Run a command with a file as standard input, a pipe as standard output, and a file as standard error."
+    from fastaudio_norm.cli.main import main
+
+    with open(samples, "rb") as stdin, open(err, "wb") as stderr:
+        for number, file in enumerate((stdin, writer, stderr)):
+            os.dup2(file.fileno(), number)
+    writer.close()
+    sys.stdin = open(0)  # multiprocessing has closed it
+    main(arguments)
