@@ -71,6 +71,26 @@ def normalize(args):
     print_costs("Statistics of each clip", contenders, {"clone": "x.clone()"}, args)
 
 
+def pad(args):
+    "Batches in which clips have few or many different lengths, compared with one without padding."
+    buffers = [torch.randn(64, 1, 201, 401, device=args.device) * 20 - 60 for _ in range(8)]
+    title, by_lengths = "Statistics of each clip, in padded batches", {}
+    for name, lengths in {"no": None, "4": 64 // 4 * [401, 400, 300, 200], "64": range(338, 402)}.items():
+        by_lengths[name] = [TensorImageBase(x.clone()) for x in buffers]
+        for x in by_lengths[name]:
+            if lengths:
+                x.lengths = tuple(lengths)
+    norms = {
+        f"{axes} {method}": SpecNormalize(axes=axes, method=method)
+        for axes, method in (((3,), "zscore"), ((2, 3), "robust"))
+    }
+    norms |= {"relaxed": RelaxedFreqNormalize(), "sliding": SlidingNormalize()}
+    contenders = {"x.clone()": (torch.clone, buffers)} | {
+        f"{name}, {n} lengths": (norm, xs) for name, norm in norms.items() for n, xs in by_lengths.items()
+    }
+    print_costs(title, contenders, {"clone": "x.clone()"}, args)
+
+
 def slide(args):
     window, buffers = 300, [torch.randn(64, 1, 128, 500, device=args.device) * 20 - 60 for _ in range(8)]
     frames_first = [x.transpose(2, 3).contiguous() for x in buffers]
@@ -130,7 +150,7 @@ def main():
     print(
         f"float32, {where(args.device)}; batches of 64 x [1, 201, 401], and of 64 x [1, 128, 500] for windows and PCEN"
     )
-    for bench in (normalize, slide, pcen):
+    for bench in (normalize, pad, slide, pcen):
         bench(args)
 
 

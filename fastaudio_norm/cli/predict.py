@@ -139,18 +139,20 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--window", type=_seconds, metavar="SECONDS",
-        help="classify in windows of this length (default: each file as a whole; files over 60 s and streams in windows "
-        "of 10 s)",
+        help="classify in windows of this length (default: each file as a whole; files over 60 s and streams in "
+        "windows of 10 s)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print all probabilities, as JSON; a line for each window of a stream")
+    parser.add_argument(
+        "--json", action="store_true", help="print all probabilities, as JSON; for a stream, one line for each window"
+    )
     stream = parser.add_argument_group("streams")
     stream.add_argument(
         "--stream", action=_Stream, nargs=0, default=False, files=files,
         help="read raw 16-bit samples (s16le) from standard input instead of files",
     )  # fmt: skip
-    stream.add_argument("--rate", type=positive_int, metavar="HZ", help="sample rate of the stream (default: the model's)")
-    stream.add_argument("--channels", type=positive_int, metavar="N", help="channels of the stream (default: the model's, or 1)")
+    stream.add_argument("--rate", type=positive_int, metavar="HZ", help="sample rate (default: the model's)")
+    stream.add_argument("--channels", type=positive_int, metavar="N", help="channels (default: the model's, or 1)")
     stream.add_argument(
-        "--hop", type=_seconds, metavar="SECONDS", help="classify a window at this interval (default: the window's length)"
+        "--hop", type=_seconds, metavar="SECONDS", help="time from window to window (default: the window's length)"
     )
     add_on_error(parser)

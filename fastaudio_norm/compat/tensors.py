@@ -24,7 +24,7 @@ _SET_DATA = torch.Tensor.data.__set__
 
 
 def _lengths_after(func, x, inputs, result):
-    "Lengths of the clips of `result`, an operation's result for a padded `x`; the operation's name if they are unknown."
+    "Lengths of the clips in `result` of an operation on a padded `x`; the operation's name if they are unknown."
     if func is torch.stack and all(isinstance(vars(clip).get("lengths"), tuple) for clip in inputs):
         return tuple(length for clip in inputs for length in clip.lengths)
     return x.lengths if func.__name__ in _IN_PLACE and result.shape == x.shape else func.__name__

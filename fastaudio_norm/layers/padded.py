@@ -40,8 +40,8 @@ def clip_by_clip(
 ) -> torch.Tensor:
     """Apply `change` to each clip of a padded batch without its padding, and pad the results to the longest.
 
-    The attribute `lengths` of the result holds the new lengths, unless all are equal. Type and metadata of `x` are passed on
-    to `change`, and its type and metadata to the result. Raises `ValueError` if the lengths do not fit `x`.
+    The attribute `lengths` of the result holds the new lengths, unless all are equal. `change` gets clips with the type
+    and metadata of `x`; the result has those that `change` returns. Raises `ValueError` if the lengths do not fit `x`.
     """
     lengths = vars(x).get("lengths") if lengths is None else lengths
     if lengths is None:

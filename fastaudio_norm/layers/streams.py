@@ -33,7 +33,7 @@ class PCENStream:
 
 # %% ../../nbs/layers/streams.ipynb #8fb283ec
 class SlidingStream:
-    "`SlidingNorm` for the frames of a recording in blocks. Raises `ValueError` for a centred window, which looks ahead."
+    "`SlidingNorm` for the frames of a recording in blocks. Raises `ValueError` for centred windows, which look ahead."
 
     def __init__(self, layer: SlidingNorm):
         if layer.options["center"]:

@@ -64,7 +64,10 @@ def update(
     self: DriftMonitor,
     specs: TensorImageBase,  # [clips, channel, frequency, time], not normalized
 ) -> None:
-    "Count clips without their padding. Raises `ValueError` if the spectrograms were made with other settings or are not finite."
+    """Count clips, without their padding.
+
+    Raises `ValueError` if the spectrograms were made with other settings or are not finite.
+    """
     self.blocks[-1].update(specs, known_lengths(specs, self), spec_settings(specs))
     if self.window and self.blocks[-1].clips.bins.n >= self.window / 4:
         self.blocks = [*self.blocks[-3:], self._new_block()]

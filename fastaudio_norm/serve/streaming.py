@@ -29,9 +29,10 @@ def _flat(layers):
 class StreamingClassifier:
     """Classify a stream of samples in windows.
 
-    `push` takes the next samples and returns the predictions of the windows that they complete. `finish` returns that of the
-    rest. `per_window` lists the layers that take each window as a clip; if it is empty, the windows are parts of the whole
-    recording's spectrogram. Memory does not grow with the stream.
+    `push` takes the next samples and returns the predictions of the windows that they complete. `finish` returns the
+    prediction of the rest. `per_window` lists the layers that take each window as a clip; if it is empty, the windows
+    are parts of the whole recording's spectrogram. Memory does not grow with the stream. Raises `ValueError` unless
+    `window` and `hop` are positive and a window contains at least one frame.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class StreamingClassifier:
         self.windows, self.samples, self.has_ended = 0, 0, False
 
     def _in_units(self, window, hop, spectra):
-        "Length of a window and distance of windows, in frames if the spectrogram runs over the stream, else in samples."
+        "Length and distance of windows, in frames if the spectrogram runs over the stream, else in samples."
         rate = self.classifier.sample_rate
         samples, hop, self.step = round(window * rate), round(hop * rate), 1 / rate  # seconds from unit to unit
         self.seconds, window = samples / rate, samples
@@ -79,7 +80,11 @@ def push(
     self: StreamingClassifier,
     block: np.ndarray | torch.Tensor,  # float samples from -1 to 1 [channels, samples], of any length
 ) -> list[Prediction]:  # of the windows that end in this block; seconds count from the start of the stream
-    "Classify the next samples. Raises `ValueError` for blocks of another shape, and `TypeError` unless they are real floats."
+    """Classify the next samples.
+
+    Raises `ValueError` for a block of another shape, after `finish`, and for windows that the network does not accept,
+    and `TypeError` for samples that are not floats.
+    """
     x = torch.as_tensor(block)
     if self.has_ended:
         raise ValueError("This stream has ended: create a new StreamingClassifier")
@@ -110,7 +115,7 @@ def _complete(self: StreamingClassifier, x) -> Iterator[Prediction]:
     "Predictions of the windows that `x` completes."
     if x is None:
         return
-    self.parts.append(x[..., max(0, -self.held) :])  # less than 0 are held if windows are farther apart than they are long
+    self.parts.append(x[..., max(0, -self.held) :])  # `held` is negative in a gap between windows
     self.held += x.shape[-1]
     if self.held < self.window:
         if len(self.parts) > 200:  # many tiny blocks

@@ -51,8 +51,8 @@ def known_lengths(
     lengths = vars(x).get("lengths")
     if isinstance(lengths, str):
         warnings.warn(
-            f"{what} counts the padding of this batch as part of its clips, because {lengths!r} changed the batch after "
-            "it was padded. Move the transform that calls it to the item_tfms, or behind the normalization",
+            f"{what} counts the padding of this batch as part of its clips, because {lengths!r} changed the batch "
+            "after it was padded. Move the transform that calls it to the item_tfms, or behind the normalization",
             stacklevel=3,
         )
         return None

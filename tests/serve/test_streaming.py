@@ -19,7 +19,8 @@ from fastaudio_norm.serve.front_end import Decibels, Downmix, Filters, Spectrum
 from fastaudio_norm.serve.resample import ResampleLayer
 
 SR = 8000
-MEL = [Spectrum(n_fft=256, hop_length=100), Filters.from_weights(torch.rand(129, 12, generator=torch.Generator().manual_seed(0)))]
+FILTERS = torch.rand(129, 12, generator=torch.Generator().manual_seed(0))
+MEL = [Spectrum(n_fft=256, hop_length=100), Filters.from_weights(FILTERS)]
 STATISTICS = SpecNorm.from_statistics(torch.full((1, 1, 12, 1), -20.0), torch.full((1, 1, 12, 1), 15.0), (0, 1, 3))
 
 CAUSAL = {
@@ -91,8 +92,9 @@ def test_predictions_of_blocks_equal_those_of_the_whole(name, rate, channels, se
     stream = StreamingClassifier(classifier, window=3, hop=1.2, rate=rate)
     assert not stream.per_window
     spectrum = classifier.front[1].spectrogram
-    window = 3 * SR // spectrum.hop_length + 1 if spectrum.center else (3 * SR - spectrum.n_fft) // spectrum.hop_length + 1
-    check_windows(in_blocks(stream, x, seed), frames, classifier.network, window, round(1.2 * SR) // spectrum.hop_length, 23.7)
+    window = (3 * SR - (0 if spectrum.center else spectrum.n_fft)) // spectrum.hop_length + 1
+    hop = round(1.2 * SR) // spectrum.hop_length
+    check_windows(in_blocks(stream, x, seed), frames, classifier.network, window, hop, 23.7)
 
 
 @pytest.mark.parametrize("name", PER_WINDOW)
@@ -128,7 +130,8 @@ def test_windows_may_be_farther_apart_than_they_are_long():
     dense = StreamingClassifier(classifier, window=1, hop=0.5).push(x)
     assert [p.start for p in sparse] == [0, 2.5, 5, 7.5]
     for prediction in sparse:
-        np.testing.assert_allclose(prediction.probabilities, dense[round(2 * prediction.start)].probabilities, atol=1e-4)
+        expected = dense[round(2 * prediction.start)].probabilities
+        np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-4)
 
 
 def held_values(stream):

@@ -52,11 +52,11 @@ OF_CLIPS = {name: make for name, make in SPECTROGRAMS.items() if not make().of_d
 @pytest.fixture(scope="module", params=[1, 2], ids=["mono", "stereo"])
 def clips(request):
     "Eight noises with an offset, whose levels and channels differ."
-    rng = torch.Generator().manual_seed(request.param)
+    channels, rng = request.param, torch.Generator().manual_seed(request.param)
     return [
-        AudioTensor(torch.randn(request.param, n, generator=rng) * torch.rand(request.param, 1, generator=rng) + 0.05, sr=SR)
+        AudioTensor(torch.randn(channels, n, generator=rng) * torch.rand(channels, 1, generator=rng) + 0.05, sr=SR)
         for n in LENGTHS
-    ]  # fmt: skip
+    ]
 
 
 def batch_of(clips):
@@ -88,7 +88,9 @@ def test_spectrograms_are_normalized_without_their_padding(name, spec, clips):
     check_each_clip([SPECS[spec](to_db=name != "pcen"), OF_CLIPS[name]()], clips)
 
 
-@pytest.mark.parametrize("first", [ChangeVolumeGPU(p=0), DownmixMono(), Resample(8000), RemoveSilence(), AudioNormalize()])
+@pytest.mark.parametrize(
+    "first", [ChangeVolumeGPU(p=0), DownmixMono(), Resample(8000), RemoveSilence(), AudioNormalize()]
+)
 def test_lengths_survive_transforms_of_waveforms(first, clips):
     norms = [SlidingNormalize(9), SpecNormalize(axes=(3,)), SpecNormalize(axes=(2, 3), method="robust")]
     long_enough = [clip for clip in clips if clip.nsamples > 1000]
@@ -117,7 +119,8 @@ def test_the_mean_that_masks_take_leaves_out_the_padding(clips):
 
 
 def test_mfccs_are_those_of_the_clip_alone(clips):
-    check_each_clip([AudioToMFCC(n_mfcc=13, melkwargs={"n_fft": 512, "n_mels": 32}), SpecNormalize(axes=(3,))], clips, 1e-4)
+    mfcc = AudioToMFCC(n_mfcc=13, melkwargs={"n_fft": 512, "n_mels": 32})
+    check_each_clip([mfcc, SpecNormalize(axes=(3,))], clips, 1e-4)
 
 
 @pytest.mark.parametrize("lose", [lambda x: x.flip(-1), lambda x: x[:4], lambda x: torch.cat([x, x])])
@@ -176,15 +179,19 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lengths")
     rng = np.random.default_rng(0)
     for i, n in enumerate(LENGTHS * 2):
-        soundfile.write(folder / f"{'ab'[i % 2]}{i:02}.wav", rng.standard_normal(n) * 0.1 / (i + 1), SR, subtype="FLOAT")
+        file, clip = folder / f"{'ab'[i % 2]}{i:02}.wav", rng.standard_normal(n) * 0.1 / (i + 1)
+        soundfile.write(file, clip, SR, subtype="FLOAT")
     return folder
 
 
 def loaders(folder, *batch_tfms, bs=4, num_workers=0):
     files = sorted(folder.iterdir(), key=lambda file: file.stem[1:])
     block = DataBlock(
-        (AudioBlock, CategoryBlock), get_y=label, splitter=lambda items: (range(8), range(8, 16)), batch_tfms=batch_tfms,
-    )  # fmt: skip
+        blocks=(AudioBlock, CategoryBlock),
+        get_y=label,
+        splitter=lambda items: (range(8), range(8, 16)),
+        batch_tfms=batch_tfms,
+    )
     return block.dataloaders(files, bs=bs, num_workers=num_workers)
 
 
