@@ -18,7 +18,15 @@ from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorImageBase
 from timing import median_ms, where
 
-from fastaudio_norm.all import PCEN, AudioSpectrogram, RelaxedFreqNormalize, SlidingNormalize, SpecNormalize
+from fastaudio_norm.all import (
+    PCEN,
+    AudioSpectrogram,
+    AudioTensor,
+    RelaxedFreqNormalize,
+    SlidingNormalize,
+    SpecNormalize,
+)
+from fastaudio_norm.audio import SPECS
 from fastaudio_norm.layers import smoothing_coefficient
 
 
@@ -72,23 +80,27 @@ def normalize(args):
 
 
 def pad(args):
-    "Batches in which clips have few or many different lengths, compared with one without padding."
-    buffers = [torch.randn(64, 1, 201, 401, device=args.device) * 20 - 60 for _ in range(8)]
-    title, by_lengths = "Statistics of each clip, in padded batches", {}
-    for name, lengths in {"no": None, "4": 64 // 4 * [401, 400, 300, 200], "64": range(338, 402)}.items():
-        by_lengths[name] = [TensorImageBase(x.clone()) for x in buffers]
-        for x in by_lengths[name]:
-            if lengths:
-                x.lengths = tuple(lengths)
+    "Batches whose clips have one length, four lengths, or all different lengths."
+    specs = [torch.randn(64, 1, 201, 401, device=args.device) * 20 - 60 for _ in range(8)]
+    waves = [torch.randn(64, 1, 80000, device=args.device) for _ in range(8)]
     norms = {
-        f"{axes} {method}": SpecNormalize(axes=axes, method=method)
-        for axes, method in (((3,), "zscore"), ((2, 3), "robust"))
+        "(3,) zscore": SpecNormalize(axes=(3,)),
+        "(2, 3) robust": SpecNormalize(axes=(2, 3), method="robust"),
+        "relaxed": RelaxedFreqNormalize(),
+        "sliding": SlidingNormalize(),
+        "AudioToSpec": SPECS["mel"](),
     }
-    norms |= {"relaxed": RelaxedFreqNormalize(), "sliding": SlidingNormalize()}
-    contenders = {"x.clone()": (torch.clone, buffers)} | {
-        f"{name}, {n} lengths": (norm, xs) for name, norm in norms.items() for n, xs in by_lengths.items()
-    }
-    print_costs(title, contenders, {"clone": "x.clone()"}, args)
+    fractions = {1: [1.0] * 64, 4: [1.0, 0.9, 0.7, 0.5] * 16, 64: [1 - i / 160 for i in range(64)]}
+    contenders = {"x.clone()": (torch.clone, specs)}
+    for name, norm in norms.items():
+        for n, parts in fractions.items():
+            wave = name == "AudioToSpec"
+            batches = [AudioTensor(x, sr=16000) if wave else TensorImageBase(x) for x in (waves if wave else specs)]
+            for x in batches:
+                if n > 1:
+                    x.lengths = tuple(round(part * x.shape[-1]) for part in parts)
+            contenders[f"{name}, lengths: {n}"] = norm, batches
+    print_costs("Padded batches", contenders, {"clone": "x.clone()"}, args)
 
 
 def slide(args):

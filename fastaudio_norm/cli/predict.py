@@ -93,7 +93,7 @@ def _predict_stream(args):
             samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
             printed = _print_predictions(model, stream.push(samples), args.json, printed)
         _print_predictions(model, stream.finish(), args.json, printed)
-    except BrokenPipeError:  # nobody reads the output any more
+    except BrokenPipeError:  # the program that reads the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at exit
     return 0
 

@@ -31,7 +31,7 @@ def check_lengths(
         raise ValueError(f"Expected {expected} for a batch of shape {list(x.shape)}, got {lengths}")
     return lengths
 
-
+# %% ../../nbs/layers/padded.ipynb #9d441992
 def clip_by_clip(
     change: Callable[[torch.Tensor], torch.Tensor],  # called with clips of equal length [clips, ..., length]
     x: torch.Tensor,  # [batch, ..., samples or frames], padded at the end

@@ -19,7 +19,7 @@ from .resample import ResampleLayer
 
 # %% ../../nbs/serve/stream_layers.ipynb #1e530c13
 class FramewiseStream:
-    "A layer that changes each sample or frame by itself."
+    "A layer that changes each sample or frame separately."
 
     def __init__(self, layer: nn.Module):
         self.push = layer

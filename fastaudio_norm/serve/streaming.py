@@ -133,7 +133,7 @@ def _complete(self: StreamingClassifier, x) -> Iterator[Prediction]:
         self.held -= self.hop
     self.parts = [held[..., held.shape[-1] - max(0, self.held) :].clone()]
 
-
+# %% ../../nbs/serve/streaming.ipynb #ae1454ca
 @patch
 def _predict(self: StreamingClassifier, x) -> Prediction:
     "Prediction of the next window."

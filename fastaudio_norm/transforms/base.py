@@ -98,13 +98,12 @@ class SpecNormalizer(Normalizer):
         "Change the values of `x`; keep its shape, type and metadata."
         plain, settings = x.as_subclass(torch.Tensor), spec_settings(x)
         self.check(plain, settings)
-        if plain.ndim == 3:
-            out = change(plain[None], settings)[0]
-        elif self.of_dataset or not known_lengths(x, self):
-            out = change(plain, settings)
+        lengths, batch = None if self.of_dataset else known_lengths(x, self), plain if plain.ndim == 4 else plain[None]
+        if lengths is None:
+            out = change(batch, settings)
         else:
-            out = clip_by_clip(lambda clips: change(clips, settings), plain)
-        out = with_metadata(out, x)
+            out = clip_by_clip(lambda clips: change(clips, settings), batch, lengths)
+        out = with_metadata(out if plain.ndim == 4 else out[0], x)
         out.times_normalized = vars(x).get("times_normalized", 0) + times
         return out
 
@@ -114,7 +113,7 @@ class SpecNormalizer(Normalizer):
     def encodes(self, x: TensorMask):
         return x
 
-
+# %% ../../nbs/transforms/base.ipynb #c0fc2d47
 def spectrograms_in(
     batch: Iterable,  # tensors and labels
 ) -> list[TensorImageBase]:

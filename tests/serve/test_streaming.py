@@ -26,6 +26,7 @@ STATISTICS = SpecNorm.from_statistics(torch.full((1, 1, 12, 1), -20.0), torch.fu
 CAUSAL = {
     "statistics of a data set": [*MEL, Decibels(), STATISTICS],
     "no normalization, without padding at the ends": [Spectrum(n_fft=256, hop_length=300, center=False), Decibels()],
+    "hop longer than half a window": [Spectrum(n_fft=256, hop_length=200), Decibels()],
     "PCEN": [*MEL, PCENLayer(None, 80, scale=2.0**31)],
     "trained PCEN": [*MEL, PCENLayer(12, 80, 0.1, scale=2.0**31)],
     "sliding window": [*MEL, Decibels(), SlidingNorm(60, center=False, min_window=30), STATISTICS],

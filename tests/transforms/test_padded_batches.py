@@ -123,7 +123,7 @@ def test_mfccs_are_those_of_the_clip_alone(clips):
     check_each_clip([mfcc, SpecNormalize(axes=(3,))], clips, 1e-4)
 
 
-@pytest.mark.parametrize("lose", [lambda x: x.flip(-1), lambda x: x[:4], lambda x: torch.cat([x, x])])
+@pytest.mark.parametrize("lose", [lambda x: x.flip(-1), lambda x: x[6], lambda x: torch.cat([x, x])])
 @pytest.mark.parametrize("norm", [AudioNormalize(), ShortTimeNormalize(0.1), SpecNormalize(axes=(3,)), PCEN()])
 def test_lost_lengths_are_reported(lose, norm, clips):
     steps = [] if norm.input_type is AudioTensor else [SPECS["mel"](to_db=not isinstance(norm, PCEN))]
