@@ -94,8 +94,10 @@ def pad(args):
     contenders = {"x.clone()": (torch.clone, specs)}
     for name, norm in norms.items():
         for n, parts in fractions.items():
-            wave = name == "AudioToSpec"
-            batches = [AudioTensor(x, sr=16000) if wave else TensorImageBase(x) for x in (waves if wave else specs)]
+            if name == "AudioToSpec":
+                batches = [AudioTensor(x[:], sr=16000) for x in waves]
+            else:
+                batches = [TensorImageBase(x[:]) for x in specs]
             for x in batches:
                 if n > 1:
                     x.lengths = tuple(round(part * x.shape[-1]) for part in parts)

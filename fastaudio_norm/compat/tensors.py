@@ -16,7 +16,8 @@ from fastaudio.core.spectrogram import AudioSpectrogram
 # %% ../../nbs/compat/tensors.ipynb #0303a62f
 _IN_PLACE = (  # functions that leave each value at its place
     "add sub mul div true_divide rsub neg abs clamp where masked_fill to cpu cuda clone contiguous detach float double "
-    "half bfloat16 pin_memory __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __get__"
+    "half bfloat16 pin_memory as_subclass __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ "
+    "__rtruediv__ __get__"
 ).split()
 
 

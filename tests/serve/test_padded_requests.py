@@ -17,12 +17,12 @@ from fastaudio_norm.transforms import PCEN, AudioNormalize, RelaxedFreqNormalize
 SR = 16000
 LENGTHS = [8000, 5000, 7000, 5000]  # samples
 PIPELINES = {
-    "waveform and statistics of each clip": (True, [AudioNormalize], [SpecNormalize, {"axes": (3,), "method": "robust"}]),
+    "statistics of each clip": (True, [AudioNormalize], [SpecNormalize, {"axes": (3,), "method": "robust"}]),
     "sliding": (True, [], [SlidingNormalize, {"window": 9}]),
     "relaxed": (True, [], [RelaxedFreqNormalize, {}]),
     "PCEN": (False, [], [PCEN, {}]),
     "statistics of a data set": (True, [], [SpecNormalize, {"axes": (0, 1, 3)}]),
-}  # fmt: skip
+}
 
 
 class Power(nn.Module):
