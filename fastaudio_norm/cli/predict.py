@@ -5,14 +5,20 @@
 # %% auto #0
 __all__ = ['add_predict']
 
-# %% ../../nbs/cli/predict.ipynb #4a5b1970
+# %% ../../nbs/cli/predict.ipynb #33b578a6
 import argparse
 import json
+import os
+import sys
 
-from .options import add_on_error, report_skipped
+from .options import add_on_error, positive_int, report_skipped
 
 # %% ../../nbs/cli/predict.ipynb #9e6631b2
 def _predict(args):
+    if args.stream:
+        return _predict_stream(args)
+    if args.rate or args.channels or args.hop:
+        raise ValueError("--rate, --channels and --hop describe a stream: add --stream, or leave them out for files")
     from fastaudio_norm.audio import BadAudio, check_files, printable_path
     from fastaudio_norm.serve import load_model, predict
 
@@ -63,6 +69,46 @@ def _print_row(row, with_header):
     columns = "".join(f"{cell + ' ':<{width}}" for cell, width in zip(cells, (24, 40)))
     print(f"{row['start']:8.2f} {row['end']:8.2f}  {columns}{row['file']}", flush=True)
 
+# %% ../../nbs/cli/predict.ipynb #481e9cf6
+def _predict_stream(args):
+    import numpy as np
+
+    from fastaudio_norm.serve import StreamingClassifier, load_model
+
+    if args.files:
+        raise ValueError(f"--stream reads standard input, got files as well: {', '.join(args.files)}")
+    model = load_model(args.model)
+    channels = args.channels or model.channels or 1
+    stream = StreamingClassifier(model, args.window or 10.0, args.hop, args.rate)
+    if model.channels not in (None, channels):
+        raise ValueError(f"The model expects {model.channels} channels, got --channels {channels}")
+    if stream.per_window and not args.json:
+        print(f"Normalized per window: {stream}", file=sys.stderr)
+    printed, rest = 0, b""
+    try:
+        while data := sys.stdin.buffer.read1(2**16):
+            data = rest + data
+            whole = len(data) // (2 * channels) * 2 * channels
+            rest = data[whole:]
+            samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
+            printed = _print_predictions(model, stream.push(samples), args.json, printed)
+        _print_predictions(model, stream.finish(), args.json, printed)
+    except BrokenPipeError:  # the program that reads the output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at exit
+    return 0
+
+
+def _print_predictions(model, predictions, as_json, printed):
+    "Print predictions of a stream; return the number of rows printed so far."
+    for prediction in predictions:
+        row = _row(model, "-", prediction)
+        if as_json:
+            print(json.dumps(row), flush=True)
+        else:
+            _print_row(row, with_header=not printed)
+        printed += 1
+    return printed
+
 # %% ../../nbs/cli/predict.ipynb #9d0a5a99
 def _seconds(text):
     seconds = float(text)
@@ -71,17 +117,42 @@ def _seconds(text):
     return seconds
 
 
+class _Stream(argparse.Action):
+    "Set the option; files are then not required."
+
+    def __init__(self, *args, files, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.files = files
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        namespace.stream = True
+        self.files.required = False
+
+
 def add_predict(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm predict`."
     parser.description = "Print the class probabilities of audio files, or the numbers of a model for regression."
     parser.set_defaults(command=_predict)
     parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")
-    parser.add_argument(
+    files = parser.add_argument(
         "files", nargs="+", metavar="FILE", help="audio files of any sample rate, length and number of channels"
     )
     parser.add_argument(
         "--window", type=_seconds, metavar="SECONDS",
-        help="classify in windows of this length (default: each file as a whole; files over 60 s in windows of 10 s)",
+        help="classify in windows of this length (default: each file as a whole; files over 60 s and streams in "
+        "windows of 10 s)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print all probabilities, as JSON; for a stream, one line for each window"
+    )
+    stream = parser.add_argument_group("streams")
+    stream.add_argument(
+        "--stream", action=_Stream, nargs=0, default=False, files=files,
+        help="read raw 16-bit samples (s16le) from standard input instead of files",
+    )  # fmt: skip
+    stream.add_argument("--rate", type=positive_int, metavar="HZ", help="sample rate (default: the model's)")
+    stream.add_argument("--channels", type=positive_int, metavar="N", help="channels (default: the model's, or 1)")
+    stream.add_argument(
+        "--hop", type=_seconds, metavar="SECONDS", help="time from window to window (default: the window's length)"
+    )
     add_on_error(parser)

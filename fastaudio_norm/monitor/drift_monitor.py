@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DriftMonitor']
 
-# %% ../../nbs/monitor/drift_monitor.ipynb #c5fb1fa8
+# %% ../../nbs/monitor/drift_monitor.ipynb #a5ec4f6a
 from pathlib import Path
 
 from fastai.torch_core import TensorImageBase
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from ..audio import spec_settings
 from .drift import Drift, detect_drift
 from ..stats import StatsRecorder
+from ..transforms import known_lengths
 
 # %% ../../nbs/monitor/drift_monitor.ipynb #751d4a54
 class DriftMonitor:
@@ -63,8 +64,11 @@ def update(
     self: DriftMonitor,
     specs: TensorImageBase,  # [clips, channel, frequency, time], not normalized
 ) -> None:
-    "Count clips. Raises `ValueError` if the spectrograms were made with other settings or are not finite."
-    self.blocks[-1].update(specs, settings=spec_settings(specs))
+    """Count clips, without their padding.
+
+    Raises `ValueError` if the spectrograms were made with other settings or are not finite.
+    """
+    self.blocks[-1].update(specs, known_lengths(specs, self), spec_settings(specs))
     if self.window and self.blocks[-1].clips.bins.n >= self.window / 4:
         self.blocks = [*self.blocks[-3:], self._new_block()]
 

@@ -30,6 +30,18 @@ def test_merging_monitors_equals_one_monitor_for_all_clips(reference, tmp_path):
     np.testing.assert_allclose(second.report().bins["live std"], whole.report().bins["live std"], rtol=1e-9)
 
 
+def test_padding_does_not_count(reference):
+    alone, padded = DriftMonitor(reference), DriftMonitor(reference)
+    x, lengths = random_clips(12, 7), [40 - i for i in range(12)]
+    for i, length in enumerate(lengths):
+        alone.update(as_spectrogram(x[i : i + 1, ..., :length]))
+        x[i, ..., length:] = -100
+    specs = as_spectrogram(x)
+    specs.lengths = tuple(lengths)
+    padded.update(specs)
+    np.testing.assert_allclose(padded.report().tests.p, alone.report().tests.p, rtol=1e-6)
+
+
 def test_unsuitable_statistics_and_clips_are_refused(reference):
     with pytest.raises(ValueError, match="must record how clips differ"):
         DriftMonitor(StatsRecorder((0, 1, 3), quantiles=True))
