@@ -8,6 +8,7 @@ from fastaudio_norm.audio.files import (
     BadAudio,
     MAX_MAGNITUDE,
     ON_ERROR,
+    as_bad_audio,
     check_files,
     open_audio,
     printable_path,
