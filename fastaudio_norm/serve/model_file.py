@@ -215,8 +215,9 @@ def load(
 ) -> SoundClassifier:
     """Read a classifier from a file.
 
-    Raises `FileNotFoundError`, or `ValueError` if it is not a valid model file or `network` is missing.
+    Raises `OSError` if it cannot be opened, and `ValueError` if it is not a valid model file or `network` is missing.
     """
+    open(path, "rb").close()  # safetensors would call a file missing that may not be read
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "null"))

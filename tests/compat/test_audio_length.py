@@ -67,7 +67,9 @@ def remove_length(file):
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
-@pytest.mark.parametrize("rate, channels, samples", [(8000, 1, 1), (16000, 2, 4096), (44100, 1, 60_000), (48_123, 2, 9)])
+@pytest.mark.parametrize(
+    "rate, channels, samples", [(8000, 1, 1), (16000, 2, 4096), (44100, 1, 60_000), (48_123, 2, 9)]
+)
 def test_a_flac_file_without_length_equals_the_file_with_it(rate, channels, samples, subtype, tmp_path):
     file = tmp_path / "stream.flac"
     soundfile.write(file, np.resize(fading_noise(rate, channels), (samples, channels)), rate, subtype)

@@ -93,7 +93,9 @@ def test_errors_and_lack_of_memory_belong_to_the_file(classifier, make_file, tmp
 
     def forward_in_little_memory(self, x):
         if x.shape[-1] > 16000:
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            )
         return forward(self, x)
 
     monkeypatch.setattr(type(classifier), "forward", forward_in_little_memory)
@@ -168,3 +170,22 @@ def test_names_of_classes_are_printed_without_control_characters(classifier, mak
     main(["predict", str(tmp_path / "model.safetensors"), str(make_file())])
     printed = capsys.readouterr().out
     assert r"\x1b[2J" in printed and printed.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt2", "model.onnx", "sound.wav"])
+def test_a_file_that_may_not_be_read_is_not_called_missing(
+    name, classifier, make_file, tmp_path, capsys, ordinary_user
+):
+    model, sound = tmp_path / "model.safetensors", make_file(name="sound.wav")
+    classifier.save(model)
+    locked = tmp_path / name
+    locked.touch()
+    locked.chmod(0)
+    arguments = ["predict", str(model if name == "sound.wav" else locked), str(sound)]
+    with ordinary_user(), pytest.raises(SystemExit):
+        main(arguments)
+    assert "Permission denied" in capsys.readouterr().err
+    locked.unlink()
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "No such file" in capsys.readouterr().err
