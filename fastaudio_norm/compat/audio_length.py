@@ -22,7 +22,7 @@ _VERSIONS = {3: (1, 1), 2: (2, 2), 0: (2, 4)}  # version, divisor of the sample 
 
 
 def _mp3_frame_size(content: bytes, at: int) -> int:
-    "Bytes in the MP3 frame at a position; 0 if there is none."
+    "Bytes in the MP3 frame at a position; 0 if no frame begins there."
     header = content[at : at + 4]
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0
@@ -40,7 +40,7 @@ def _is_mp3_frame(content: bytes, at: int, like: int) -> bool:
 
 
 def _next_mp3_frame(content: bytes, at: int) -> int:
-    "Position of the first frame from `at` on that another frame follows; -1 if there is none."
+    "Position of the first frame from `at` on that another frame follows; -1 without such a frame."
     while (at := content.find(b"\xff", at)) >= 0:
         size = _mp3_frame_size(content, at)
         if size and _is_mp3_frame(content, at + size, at):
@@ -94,7 +94,7 @@ def _crc8(content: bytes) -> int:
 
 
 def _flac_frame(content: bytes, at: int) -> tuple[int, int] | None:
-    "Number of the frame, or of its first sample, and the number of its samples; None if there is no frame."
+    "Number of the frame, or of its first sample, and the number of its samples; None if no frame begins there."
     header = content[at : at + 16]
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xFE != 0xF8 or header[3] & 1 or not header[2] >> 4:
         return None
@@ -150,7 +150,7 @@ def _ogg_crc(page: bytes) -> int:
 
 
 def _ogg_without_rest(content: mmap.mmap) -> BinaryIO | None:
-    "An Ogg file without the bytes after its last page; None if there are none, or if the file is truncated."
+    "An Ogg file without the bytes after its last page; None for a file that ends there, or is truncated."
     at = content.rfind(b"OggS\0")
     header = content[at : at + 27]
     if at < 0 or len(header) < 27 or not header[5] & 4:

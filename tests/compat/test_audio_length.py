@@ -36,7 +36,7 @@ def read(file):
 def test_all_samples_of_an_mp3_file_without_length_are_read(rate, channels, mode, tmp_path):
     file = tmp_path / "stream.mp3"
     whole = write_mp3_without_length(file, fading_noise(rate, channels), rate, mode)
-    found, delay = read(file), 576  # the removed frame also told how many samples the encoder had put in front
+    found, delay = read(file), 576  # the removed frame also contained the number of samples that the encoder had put in front
     assert len(whole) + delay <= len(found) < len(whole) + delay + 3 * 1152
     np.testing.assert_allclose(found[delay : delay + len(whole)], whole, atol=1e-6)
     np.testing.assert_array_equal(load_audio(file)[0].T, found)
@@ -49,7 +49,7 @@ def test_all_samples_of_an_mp3_file_without_length_are_read(rate, channels, mode
         lambda mp3: mp3 + b"TAG" + b"x" * 125,
         lambda mp3: mp3 + b"APETAGEX" + bytes(3000),
         lambda mp3: mp3 + bytes(100_000),
-        lambda mp3: b"ID3\4\0\0\0\0\2\0" + b"\xff\xf3\x98\xc4" * 64 + mp3,  # a picture may look like a frame
+        lambda mp3: b"ID3\4\0\0\0\0\2\0" + b"\xff\xf3\x98\xc4" * 64 + mp3,  # an image may look like a frame
     ],
 )
 def test_tags_and_zeros_around_an_mp3_stream_change_nothing(change, mode, tmp_path):

@@ -189,3 +189,12 @@ def test_a_file_that_may_not_be_read_is_not_called_missing(
     with pytest.raises(SystemExit):
         main(arguments)
     assert "No such file" in capsys.readouterr().err
+
+
+def test_messages_contain_no_control_characters(tmp_path, capsys):
+    model = tmp_path / "x\x1b[2J.safetensors"
+    model.write_text("no model")
+    with pytest.raises(SystemExit):
+        main(["predict", str(model), "a.wav"])
+    message = capsys.readouterr().err.rstrip("\n")
+    assert r"x\x1b[2J.safetensors is not a model file" in message and message.isprintable()
