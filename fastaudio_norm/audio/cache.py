@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CachedClips', 'cache_folder', 'cached_clips']
 
-# %% ../../nbs/audio/cache.ipynb #29192bb9
+# %% ../../nbs/audio/cache.ipynb #e07ed27d
 import hashlib
 import json
 import os
@@ -26,9 +26,9 @@ from numpy.lib.format import open_memmap
 from pandas import DataFrame
 from tqdm import tqdm
 
-from .files import BadAudio, as_bad_audio, check_files, open_audio, printable_path, raise_unusable, read_clip
+from .files import BadAudio, as_bad_audio, check_files, open_audio, raise_unusable, read_clip
 from .workers import map_in_processes
-from ..storage import atomic_write, check_writable, read_json, write_json
+from ..storage import atomic_write, check_writable, printable_path, read_json, write_json
 
 # %% ../../nbs/audio/cache.ipynb #5efd1345
 _LAYOUT = 4  # version of the files of a cache

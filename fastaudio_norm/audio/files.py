@@ -80,7 +80,7 @@ def _length_problem(sound: soundfile.SoundFile, size: int) -> str | None:
         return "its header does not contain its length, and counting the samples failed"
     if samples * max(1, _LEAST_RATE / sound.samplerate) > max(_ALWAYS_ALLOWED, _MAX_EXPANSION * size):
         claim = f"{sound.frames / sound.samplerate:,.0f} s at {sound.samplerate:,} Hz in {sound.channels} channels"
-        return f"too long for its size: {claim}, from {size:,} bytes; correct its header, or split it into shorter clips"
+        return f"too long for its size: {claim}, from {size:,} bytes; correct its header, or split the file"
     decoded = 4 * samples * max(1, 16000 / sound.samplerate)  # commands resample to 16 kHz
     if hasattr(os, "sysconf") and 3 * decoded > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         return f"too long for the memory: {decoded / 2**30:,.0f} GiB when decoded; split the file into shorter clips"
@@ -88,7 +88,7 @@ def _length_problem(sound: soundfile.SoundFile, size: int) -> str | None:
 
 
 def _header_problem(sound: soundfile.SoundFile, size: int) -> str | None:
-    "Reason why a file of `size` bytes is unusable, by its header and libsndfile's log; None if there is no such reason."
+    "Reason why a file of `size` bytes is unusable, by its header and libsndfile's log; None if it is usable."
     if not sound.frames:
         return "contains no samples"
     for claimed, actual in _WRONG_SIZE.findall(sound.extra_info):

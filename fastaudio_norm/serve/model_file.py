@@ -90,8 +90,8 @@ def network_function(
 # %% ../../nbs/serve/model_file.ipynb #417c06fe
 _MAX_NUMBER = 2**40
 _POSITIVE = {
-    "samples", "sample_rate", "n_fft", "win_length", "hop_length", "n_bins", "n_filters", "width", "window", "min_window",
-    "frame_rate", "time_constant", "scale",
+    "samples", "sample_rate", "n_fft", "win_length", "hop_length", "n_bins", "n_filters", "width", "window",
+    "min_window", "frame_rate", "time_constant", "scale",
 }  # fmt: skip
 
 
@@ -133,7 +133,8 @@ def _check_cost(layers, sample_rate):
         elif isinstance(layer, Deltas):
             most *= options["width"]
     if most > _MAX_VALUES:
-        raise ValueError(f"the layers compute {most:,} values from {length / sample_rate:,.0f} s, more than {_MAX_VALUES:,}")
+        seconds = length / sample_rate
+        raise ValueError(f"the layers compute {most:,} values from {seconds:,.0f} s, more than {_MAX_VALUES:,}")
 
 # %% ../../nbs/serve/model_file.ipynb #4f39efa0
 _HEAD_BYTES = 640 * 2**20

@@ -75,7 +75,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Iterate over the windows of a file.
 
-    The last window may be shorter. If it is too short for the network, it begins earlier, and overlaps the window before.
+    The last window may be shorter. If it is too short for the network, it begins earlier, and overlaps the one before.
     Raises `BadAudio`, a `ValueError`, if the file cannot be read, all windows are too short, or the model needs another
     number of channels.
     """

@@ -40,8 +40,8 @@ def polyphase_kernels(
 class ResampleLayer(nn.Module):
     """Resample waveforms [..., samples] as fastaudio's `Resample` does, by `scipy.signal.resample_poly`.
 
-    The output has `ceil(samples * up / down)` samples; `resampling_factors` says how close `up / down` is to the ratio of
-    unusual rates. Numbers agree with scipy's to float32 precision.
+    The output has `ceil(samples * up / down)` samples, with the factors of `resampling_factors`. Numbers agree with
+    scipy's to float32 precision.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ def read(file):
 def test_all_samples_of_an_mp3_file_without_length_are_read(rate, channels, mode, tmp_path):
     file = tmp_path / "stream.mp3"
     whole = write_mp3_without_length(file, fading_noise(rate, channels), rate, mode)
-    found, delay = read(file), 576  # the removed frame also contained the number of samples that the encoder had put in front
+    found, delay = read(file), 576  # samples that the encoder had put in front, as only the removed frame says
     assert len(whole) + delay <= len(found) < len(whole) + delay + 3 * 1152
     np.testing.assert_allclose(found[delay : delay + len(whole)], whole, atol=1e-6)
     np.testing.assert_array_equal(load_audio(file)[0].T, found)
