@@ -17,6 +17,7 @@ from fastaudio_norm.audio.files import (
     BadAudio,
     MAX_MAGNITUDE,
     ON_ERROR,
+    as_bad_audio,
     check_files,
     common_rate,
     open_audio,

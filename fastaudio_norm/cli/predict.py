@@ -5,13 +5,34 @@
 # %% auto #0
 __all__ = ['add_predict']
 
-# %% ../../nbs/cli/predict.ipynb #33b578a6
+# %% ../../nbs/cli/predict.ipynb #f5277dc4
 import argparse
 import json
 import os
 import sys
+from glob import glob
 
 from .options import add_on_error, positive_int, report_skipped
+from ..storage import printable
+
+# %% ../../nbs/cli/predict.ipynb #9b895789
+def _files(names):
+    "Audio files that the arguments of the command stand for."
+    from fastaudio_norm.data import find_audio
+
+    files = []
+    for name in names:
+        if name == "-":
+            files += [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line]
+        elif os.path.isdir(name):
+            files += map(str, find_audio(name))
+        elif not os.path.lexists(name) and (matches := sorted(glob(name, recursive=True))):
+            files += [match for match in matches if not os.path.isdir(match)]
+        else:
+            files.append(name)
+    if not files:
+        raise ValueError("Standard input must list audio files, one name on each line; it was empty")
+    return files
 
 # %% ../../nbs/cli/predict.ipynb #9e6631b2
 def _predict(args):
@@ -20,22 +41,21 @@ def _predict(args):
     if args.rate or args.channels or args.hop:
         raise ValueError("--rate, --channels and --hop describe a stream: add --stream, or leave them out for files")
     from fastaudio_norm.audio import BadAudio, check_files, printable_path
-    from fastaudio_norm.serve import load_model, predict
+    from fastaudio_norm.serve import load_model, predict_files
 
     model = load_model(args.model)
-    files, bad = check_files(args.files, args.on_error)
+    files, bad = check_files(_files(args.files), args.on_error, samples=args.on_error == "stop")
     rows, skipped = [], {printable_path(e.file): e.reason for e in bad}
     try:
-        for file in files:
-            try:
-                for prediction in predict(model, file, args.window):
-                    rows.append(_row(model, printable_path(file), prediction))
-                    if not args.json:
-                        _print_row(rows[-1], with_header=len(rows) == 1)
-            except BadAudio as e:
-                if args.on_error == "stop":
-                    raise
-                skipped[printable_path(file)] = e.reason
+        for file, result in predict_files(model, files, args.window):
+            if not isinstance(result, BadAudio):
+                rows.append(_row(model, printable_path(file), result))
+                if not args.json:
+                    _print_row(rows[-1], with_header=len(rows) == 1)
+            elif args.on_error == "stop":
+                raise result
+            else:
+                skipped[printable_path(file)] = result.reason
     finally:
         if args.json:
             errors = [{"file": file, "error": reason} for file, reason in skipped.items()]
@@ -56,9 +76,9 @@ def _row(model, file, prediction):
 
 def _print_row(row, with_header):
     if "values" in row:
-        header, cells = "values", [", ".join(f"{name} {value:.4g}" for name, value in row["values"].items())]
+        header, cells = "values", [", ".join(f"{printable(name)} {value:.4g}" for name, value in row["values"].items())]
     else:
-        ranked = [f"{name} {p:.1%}" for name, p in row["probabilities"].items()]
+        ranked = [f"{printable(name)} {p:.1%}" for name, p in row["probabilities"].items()]
         several = row.get("classes")
         header = "class" if several is None else "classes"
         first = 1 if several is None else len(several)
@@ -135,8 +155,9 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_predict)
     parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")
     files = parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="audio files of any sample rate, length and number of channels"
-    )
+        "files", nargs="+", metavar="FILE",
+        help="audio files of any sample rate and length; folders; patterns; - reads names from standard input",
+    )  # fmt: skip
     parser.add_argument(
         "--window", type=_seconds, metavar="SECONDS",
         help="classify in windows of this length (default: each file as a whole; files over 60 s and streams in "
