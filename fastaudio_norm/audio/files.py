@@ -177,6 +177,7 @@ def raise_unusable(
 def check_files(
     files: list,  # paths
     on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" returns them
+    quiet: bool = False,  # whether to hide the progress bar also on a terminal
 ) -> tuple[list, list[BadAudio]]:  # files with usable headers; errors of the other files
     """Check the headers of files.
 
@@ -185,7 +186,8 @@ def check_files(
     if on_error not in ON_ERROR:
         raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
     errors = []
-    bar = tqdm(total=len(files), desc="Checking files", unit="file", delay=1, leave=False)
+    hide = True if quiet else None  # None: hide it unless stderr is a terminal
+    bar = tqdm(total=len(files), desc="Checking files", unit="file", delay=1, leave=False, disable=hide)
     with bar, ThreadPoolExecutor(4) as pool:
         for start in range(0, len(files), 1000):  # submitting a million calls at once would take a gigabyte
             errors += pool.map(_header_error, files[start : start + 1000])
