@@ -2,8 +2,8 @@
 
     uv run bench/drift.py FOLDER [--every 2] [--windows 12] [--band 3900]
 
-FOLDER is in the layout of ESC-50. Statistics are measured on folds 1 to 3. The clips of folds 4 and 5 are changed as the
-first column says. A window is 40 random clips of them. "alarms" is the share of windows whose report alarms, "right
+FOLDER is in the layout of ESC-50. Statistics are measured on folds 1 to 3. The clips of folds 4 and 5 are changed as
+the first column says. A window is 40 random clips of them. "alarms" is the share of windows whose report alarms. "right
 words" the share whose description names the change first, with about the right amount. "delay" is the number of
 changed clips until the watch alarms (median and 90 % of 40 streams), after 100 unchanged clips. The watch is calibrated
 on fold 4 and expects an alarm every 10,000 clips. The second table shows how often it alarms on unchanged clips, drawn

@@ -46,7 +46,7 @@ from fastaudio_norm.comparison import (
 from fastaudio_norm.data import CrossValidationSplitter, download_esc50, get_dls, make_clips, read_esc50
 from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm
 from fastaudio_norm.measure import measure
-from fastaudio_norm.monitor import DriftCallback, DriftMonitor, update_stats
+from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftWatch, update_stats
 from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.stats.plots import plot_stats, stats_table

@@ -54,6 +54,11 @@ class DriftMonitor:
         return sum(block.clips.bins.n for block in self.blocks if block.clips)
 
     @property
+    def alarms(self) -> list[int] | None:
+        "Numbers of the remembered clips at which the watch alarmed; None without a watch."
+        return self.watch and [n for n in self.watch.alarms if n > self.watch.clips - self.clips]
+
+    @property
     def live(self) -> StatsRecorder:
         "Statistics of the clips remembered; save them, or merge them into another monitor."
         return sum(self.blocks)
@@ -110,8 +115,7 @@ def report(self: DriftMonitor) -> Drift:
     """
     if self.clips < 2:
         raise ValueError(f"DriftMonitor needs at least two clips, got {self.clips}: call `update` first")
-    alarms = self.watch and [n for n in self.watch.alarms if n > self.watch.clips - self.clips]
-    return detect_drift(self.live, self.known, self.false_alarms, alarms)
+    return detect_drift(self.live, self.known, self.false_alarms, self.alarms)
 
 
 @patch

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['average_run_length', 'mewma_threshold', 'DriftWatch']
 
-# %% ../../nbs/monitor/sequential.ipynb #99e2c3b1
+# %% ../../nbs/monitor/sequential.ipynb #e3b5a28c
 import hashlib
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def average_run_length(
     return np.linalg.solve(np.eye(_CELLS + 1) - transitions, np.ones(_CELLS + 1))[0]
 
 
+@lru_cache
 def mewma_threshold(
     clips: float,  # average run length
     k: int,  # number of features

@@ -8,7 +8,6 @@ import pytest
 import scipy.signal
 import soundfile
 from drift_support import write_filtered
-from support import ROOT, run
 
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.monitor import update_stats
@@ -77,17 +76,6 @@ def test_calibration_takes_sessions_from_subfolders(made_up, tmp_path, capsys):
     assert status(*options) == 2 and "--calibrate needs --expect-alarm-every" in capsys.readouterr().err
     assert status(*options, "--expect-alarm-every", 100) == 0
     assert "Calibrated on 6 sessions" in capsys.readouterr().out and (tmp_path / "out" / "watch.json").exists()
-
-
-def test_the_recipe_for_every_night_works_in_a_shell(made_up, tmp_path):
-    page = json.loads((ROOT / "nbs" / "cli" / "drift.ipynb").read_text())
-    text = "\n".join("".join(cell["source"]) for cell in page["cells"] if cell["cell_type"] == "markdown")
-    (tmp_path / "watch.sh").write_text(re.search(r"```sh\n(#!/bin/sh\n.*?)```", text, re.S)[1])
-    main(["stats", str(made_up), "--out", str(tmp_path)])
-    write_filtered(made_up, tmp_path / "muffled", muffle)
-    arguments = [str(tmp_path / name) for name in ("watch.sh", "stats.json", "muffled", "watch")]
-    assert run("sh", *arguments).startswith("Drift: 50 clips: everything above")
-    assert run("sh", *arguments[:2], "nowhere", arguments[3]).startswith("The watch failed: ")
 
 
 @pytest.mark.parametrize(
