@@ -69,7 +69,7 @@ from fastaudio_norm.data import (
 )
 from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm, clip_by_clip
 from fastaudio_norm.measure import measure
-from fastaudio_norm.monitor import DriftCallback, DriftMonitor, update_stats
+from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftWatch, update_stats
 from fastaudio_norm.serve import SoundClassifier, StreamingClassifier, as_pipeline, predict, predict_files, train_final
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.stats.plots import plot_stats, stats_table

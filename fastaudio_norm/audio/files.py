@@ -207,6 +207,7 @@ def check_files(
     files: list,  # paths
     on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" returns them
     samples: bool = False,  # also decode all samples
+    quiet: bool = False,  # whether to hide the progress bar also on a terminal
 ) -> tuple[list, list[BadAudio]]:  # usable files; errors of the other files
     """Check files, by default their headers only.
 
@@ -215,7 +216,8 @@ def check_files(
     if on_error not in ON_ERROR:
         raise ValueError(f'`on_error` must be "stop" or "skip", got {on_error!r}')
     errors = []
-    bar = tqdm(total=len(files), desc="Checking files", unit="file", delay=1, leave=False)
+    hide = True if quiet else None  # None: hide it unless stderr is a terminal
+    bar = tqdm(total=len(files), desc="Checking files", unit="file", delay=1, leave=False, disable=hide)
     with bar, ThreadPoolExecutor(4) as pool:
         for start in range(0, len(files), 1000):  # submitting a million calls at once would take a gigabyte
             errors += pool.map(partial(_error, samples=samples), files[start : start + 1000])

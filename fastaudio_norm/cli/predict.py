@@ -105,16 +105,13 @@ def _predict_stream(args):
     if stream.per_window and not args.json:
         print(f"Normalized per window: {stream}", file=sys.stderr)
     printed, rest = 0, b""
-    try:
-        while data := sys.stdin.buffer.read1(2**16):
-            data = rest + data
-            whole = len(data) // (2 * channels) * 2 * channels
-            rest = data[whole:]
-            samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
-            printed = _print_predictions(model, stream.push(samples), args.json, printed)
-        _print_predictions(model, stream.finish(), args.json, printed)
-    except BrokenPipeError:  # the program that reads the output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at exit
+    while data := sys.stdin.buffer.read1(2**16):
+        data = rest + data
+        whole = len(data) // (2 * channels) * 2 * channels
+        rest = data[whole:]
+        samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
+        printed = _print_predictions(model, stream.push(samples), args.json, printed)
+    _print_predictions(model, stream.finish(), args.json, printed)
     return 0
 
 
