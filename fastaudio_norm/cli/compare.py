@@ -168,7 +168,7 @@ def _add_size(parser):
     )
     group.add_argument(
         "--conditions", nargs="*", metavar="NAME",
-        help="evaluate each network under these simulated changes of the recording, too, see `fastaudio-norm conditions`; "
+        help="evaluate each network also under simulated changes of the recording, see `fastaudio-norm conditions`; "
         "without names, under fifteen of them (default: only on unchanged clips)",
     )  # fmt: skip
     group.add_argument(

@@ -56,7 +56,7 @@ def _listen(args):
         soundfile.write(file, y.T.numpy(), rate, subtype="FLOAT")
         print(f"{name:<22}{file}")
 
-
+# %% ../../nbs/cli/conditions.ipynb #e6547f15
 def _conditions(args):
     if args.listen:
         _listen(args)
@@ -73,6 +73,7 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="audio file to change (default: a synthetic bell)")
     parser.add_argument("--listen", metavar="DIR", help="write a WAV file for each condition into this folder")
     parser.add_argument(
-        "--conditions", nargs="+", metavar="NAME", help="conditions to listen to (default: those of compare --conditions)"
-    )
+        "--conditions", nargs="+", metavar="NAME",
+        help="conditions to listen to (default: those of compare --conditions)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")

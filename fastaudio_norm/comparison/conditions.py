@@ -133,8 +133,8 @@ def summarize_conditions(
 
     Columns: condition, norm; score, in percent if that is its unit, and margin, half-width of its 95 % confidence
     interval over folds; difference, `difference margin` and p of the clip scores, by `clip_test` and by `holm` over
-    the whole table. After the conditions come their mean, with the test of the mean of each clip, and the worst of them,
-    which has no test because it is selected by its score.
+    the whole table. The last rows are the mean over all conditions, which is tested on the mean score of each clip, and
+    the worst condition, which is not tested because it is selected by its score.
     """
     baseline, names, norms = baseline_of(results, baseline), condition_names(results), results.norm.unique()
     frames = {name: under_condition(results, name) for name in (UNCHANGED, *names)}
@@ -177,9 +177,10 @@ def format_conditions(
     "Format the table with one row per condition and one column per normalization, followed by an explanation."
     grid = _grid(table, [_cell(row, table.attrs) for row in table.itertuples()])
     grid = grid.rename_axis(index=None, columns=table.attrs["label"])
-    notes = [f"▲ ▼: clips score better or worse than with {table.attrs['baseline']} (95 %, corrected by Holm's method)."]
-    notes += ["worst change: not tested, because it is selected by its score."]
-    return grid.to_string() + "\n\n" + "\n".join(notes if table.attrs["baseline"] else notes[1:])
+    notes = ["worst change: not tested, because it is selected by its score."]
+    if baseline := table.attrs["baseline"]:
+        notes.insert(0, f"▲ ▼: clips score better or worse than with {baseline} (95 %, corrected by Holm's method).")
+    return grid.to_string() + "\n\n" + "\n".join(notes)
 
 
 def plot_conditions(
