@@ -66,7 +66,7 @@ def caches(tmp_path_factory):
 
 
 @pytest.fixture
-def results():
+def results(tmp_path):
     "Result of `compare` for two normalizations and two folds, with accuracies of 50, 70, 70 and 80 % of ten clips."
     rows = []
     for norm, accuracies in {"none": (0.5, 0.7), "wave": (0.7, 0.8)}.items():
@@ -78,7 +78,8 @@ def results():
     columns = ["norm", "fold", "run", "seed", "epochs", "score", "valid_loss", "curve", "truth", "predicted"]
     frame = pd.DataFrame(rows, columns=columns)
     frame.attrs = {
-        "file": "results-0.jsonl", "classes": ["cat", "dog"], "valid_per_train": 0.25, "skipped": {}, "target": "label",
+        "file": str(tmp_path / "results-0.jsonl"), "clips": 20, "rate": 16000, "has_new_folds": False,
+        "classes": ["cat", "dog"], "valid_per_train": 0.25, "skipped": {}, "target": "label",
         "metric": {"name": "accuracy", "higher_is_better": True, "percent": True}, "baseline": "none",
     }  # fmt: skip
     return frame

@@ -100,7 +100,7 @@ def _compare(args):
     status = report_skipped(results.attrs["skipped"])
     return 0 if ranks() > 1 else status  # torchrun would report status 3 as a crash
 
-
+# %% ../../nbs/cli/compare.ipynb #ee2f23bd
 def _conditions(args):
     return DEFAULT_CONDITIONS if args.conditions == [] else args.conditions or ()
 
@@ -249,6 +249,6 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         help="train N networks at a time; they share the cores and the GPUs (default: 1). For several machines: "
         "torchrun --no-python … fastaudio-norm compare …",
     )  # fmt: skip
-    parser.add_argument("--classes", action="store_true", help="also report accuracy by class and confusion matrices; for one label a clip")
+    parser.add_argument("--classes", action="store_true", help="also report accuracy by class and confusion matrices")
     add_on_error(parser)
     add_out(parser, "results and plots; runs that are finished there are not trained again")

@@ -105,7 +105,7 @@ def _verdict(row, attrs):
         return "mixed"
     return "better" if better else "worse"
 
-
+# %% ../../nbs/comparison/report.ipynb #8efedf93
 def _difference_columns(table):
     "Columns that compare with the baseline."
     baseline, metric = table.attrs["baseline"], table.attrs["metric"]
@@ -157,9 +157,9 @@ def _column_notes(table):
         notes.append("within noise: p above 0.05.")
     return notes
 
-
+# %% ../../nbs/comparison/report.ipynb #23e36f02
 def _needed_data(table, points=2):
-    "How many clips or runs show a difference of so many points of accuracy."
+    "Advice on the number of clips or runs that shows a difference of this many points."
     if "clip margin" not in table or table.attrs["metric"]["name"] != ACCURACY["name"]:
         return []
     margin = table["clip margin"].drop(table.attrs["baseline"]).median()
@@ -174,7 +174,7 @@ def _needed_data(table, points=2):
     text = f"To see a difference of {points} points in 4 of 5 comparisons: about {_rounded(clips * more_clips)} clips"
     text += f" instead of {clips:,}"
     if np.isnan(share):
-        return [f"{text}. Runs help, too; 2 or more in each fold show how much."]
+        return [f"{text}. Train 2 or more runs in each fold to see how much more runs help."]
     if more_runs > 10:
         return [f"{text}. More runs of these clips help little."]
     return [f"{text}, or {int(np.ceil(runs * more_runs)):,} runs of each normalization instead of {runs}."]

@@ -6,7 +6,7 @@
 __all__ = ['Run', 'run_outcome', 'deterministic_algorithms', 'Training', 'ClipTrainer', 'source_text', 'describe_conditions',
            'train_runs']
 
-# %% ../../nbs/comparison/training.ipynb #7c9a9ef3
+# %% ../../nbs/comparison/training.ipynb #a7634533
 import inspect
 import math
 import os
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.foundation import L
 from tqdm import tqdm
@@ -133,8 +134,15 @@ class ClipTrainer:
         self.metric = metric
         self._loaders = None, None  # fold and normalization, and their loaders
 
-    def __call__(self, fold: int | str, norm: str, seed: int, cbs: list, each_epoch: Callable) -> Learner:
-        "Train a network, with `fold` as the validation set."
+    def __call__(
+        self,
+        fold: int | str,  # the validation fold
+        norm: str,  # short name of the normalization
+        seed: int = 0,
+        cbs: Sequence[Callback] = (),  # more callbacks
+        each_epoch: Callable[[Learner], object] = lambda learn: None,  # called after each epoch
+    ) -> Learner:
+        "Train a network."
         kind = find_target(self.df).kind
         metrics = as_fastai(find_metric(self.metric, kind), kind)
         options = {"seed": seed, "each_epoch": each_epoch, "metrics": metrics, "cbs": cbs}

@@ -118,7 +118,7 @@ class Score(FastaiMetric):
 
     @property
     def value(self) -> float:
-        if not self.targets:  # clips without targets, as in `get_preds` of new files
+        if not self.targets:  # predictions of files without targets
             return np.nan
         targets, outputs = np.concatenate(self.targets), np.concatenate(self.outputs)
         finite = np.isfinite(outputs).all()

@@ -77,6 +77,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
     monkeypatch.setattr(
         "fastaudio_norm.comparison.compare", lambda path, norms, **kwargs: calls.append(kwargs) or results
     )
+    monkeypatch.setattr("fastaudio_norm.cli.compare._save", lambda *args: {})  # the settings are tested
     main(["compare", "--out", str(tmp_path), *arguments.split()])
     assert expected.items() <= calls[0].items()
     plt.close("all")
@@ -85,7 +86,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--path", "no/such/folder"], "ESC-50's layout"),
+        (["--path", "no/such/folder"], "No such folder: no/such/folder"),
         (["--norms", "loud"], "Unknown normalization 'loud'"),
         (["--norms", "none", "wave", "--baseline", "pcen"], "must be one of --norms none wave, got 'pcen'"),
         (["--epochs", "0"], "must be at least 1, got 0"),

@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_complete_and_contains_everything_it_needs(results, tmp_path):
-    "Names that contain markup are shown as they are."
+    "Names that contain markup are shown literally."
     results = results.replace({"norm": {"wave": f"wave{MARKUP}"}})
     results.attrs["classes"] = [f"cat{MARKUP}", "dog & bird"]
     results.attrs["skipped"] = {f"{MARKUP}.wav": "not readable as audio"}
