@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CachedClips', 'cache_folder', 'clip_names', 'cached_clips']
 
-# %% ../../nbs/audio/cache.ipynb #e07ed27d
+# %% ../../nbs/audio/cache.ipynb #c56d093c
 import hashlib
 import json
 import os
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastaudio.core.signal import AudioTensor
+from fastcore.basics import patch
 from filelock import FileLock
 from numpy.lib.format import open_memmap
 from pandas import DataFrame
@@ -85,14 +86,6 @@ class CachedClips(Mapping):
 
     def __reduce__(self) -> tuple:  # worker processes of a loader map the file themselves
         return _reopened, (self.path,)
-
-    def duplicates(self) -> list[list[str]]:
-        "Names of the clips that have the same samples, in groups. Silent clips do not count."
-        groups = {}
-        for name, i in self._rows.items():
-            if self._scales[i] > 0:
-                groups.setdefault((self._scales[i], self._checksums[i]), []).append(name)
-        return [names for names in groups.values() if len(names) > 1]
 
     def __repr__(self) -> str:
         seconds, megabytes = self._samples.shape[1] / self.sample_rate, self.path.stat().st_size / 1e6
@@ -183,6 +176,16 @@ def _make_folder(folder: Path) -> None:
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise OSError(f"{folder} belongs to another user, or others may write to it: set FASTAUDIO_NORM_CACHE")
+
+# %% ../../nbs/audio/cache.ipynb #fde5bacf
+@patch
+def duplicates(self: CachedClips) -> list[list[str]]:
+    "Names of the clips that have the same samples, in groups. Silent clips do not count."
+    groups = {}
+    for name, i in self._rows.items():
+        if self._scales[i] > 0:
+            groups.setdefault((self._scales[i], self._checksums[i]), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 # %% ../../nbs/audio/cache.ipynb #cf8f7181
 def clip_names(

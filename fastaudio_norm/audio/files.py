@@ -251,8 +251,8 @@ def common_rate(
         rates = Counter(rate for rate in pool.map(_header_rate, probed) if rate)
     rate = min(limit, max(rates, key=lambda r: (rates[r], r), default=limit))
     below = sorted(r for r in rates if r < rate)
-    mixed = f"Some clips have a sample rate of only {', '.join(f'{r:,}' for r in below)} Hz: their upper bands are empty"
-    return rate, mixed if below else ""
+    rates_below = ", ".join(f"{r:,}" for r in below)
+    return rate, f"Some clips have a sample rate of only {rates_below} Hz: their upper bands are empty" if below else ""
 
 
 def _header_rate(file):

@@ -113,8 +113,8 @@ def _mel_spec(rate, n_fft, hop, n_mels, f_min, f_max, to_db):
     n = most_mels(n_mels or N_BANDS, n_fft, low, high, rate)
     if n_mels and n < n_mels:
         raise ValueError(
-            f"Some of {n_mels} mel filters contain no frequency bin: with n_fft {n_fft} at {rate:,} Hz, use at most {n} "
-            "(--n-mels), or a larger n_fft (--n-fft)"
+            f"Some of {n_mels} mel filters do not contain a frequency bin: with n_fft {n_fft} at {rate:,} Hz, use at "
+            f"most {n} (--n-mels), or a larger n_fft (--n-fft)"
         )
     config = AudioConfig.BasicMelSpectrogram(
         sample_rate=rate, n_fft=n_fft, hop_length=hop, n_mels=n, to_db=to_db, f_min=low, f_max=f_max
@@ -141,7 +141,7 @@ def make_spec(
             raise ValueError(f"`{size}` must be at least 1, got {value}")
     low, high = f_min or 0, rate / 2 if f_max is None else f_max
     if not 0 <= low < high <= rate / 2:
-        raise ValueError(f"`f_min` < `f_max` must lie between 0 and {rate / 2:g} Hz at {rate:,} Hz, got {low} and {high}")
+        raise ValueError(f"`f_min` < `f_max` must lie between 0 and {rate / 2:g} Hz (half the rate), got {low}, {high}")
     if n_fft is None:
         n_fft = 2 * round(0.0125 * rate) if name == "linear" else 2 ** round(math.log2(0.064 * rate))
     if hop is None:
@@ -178,7 +178,8 @@ def to_spec(
         accepted = inspect.signature(spec).parameters
         made = spec(**{name: value for name, value in {"rate": rate, "to_db": to_db}.items() if name in accepted})
     if not isinstance(made, AudioToSpec):
-        raise ValueError(f"A spectrogram must be a name, an AudioToSpec or a function that makes one, got {made or spec!r}")
+        expected = "a name, an AudioToSpec or a function that makes one"
+        raise ValueError(f"A spectrogram must be {expected}, got {made or spec!r}")
     if made.settings.get("sample_rate", rate) != rate:
         raise ValueError(
             f"The spectrogram is made for {made.settings['sample_rate']:,} Hz, the clips have {rate:,} Hz: its "
@@ -195,7 +196,7 @@ def _in_power(made):
         raise ValueError("PCEN needs a spectrogram in power, but the last step of this one is not AmplitudeToDB")
     return made
 
-
+# %% ../../nbs/audio/spectrograms.ipynb #933f648e
 def spec_rate(
     spec: str | AudioToSpec | Callable,  # see `to_spec`
 ) -> int | None:  # Hz

@@ -58,7 +58,8 @@ def _title(path, recipe, args):
     options = getattr(recipe.spec, "keywords", {})
     spec = f"{args.spec or recipe.spec.args[0]} spectrogram" if options else f"{recipe.spec} spectrogram"
     details = " ".join(f"{name} {value:g}" for name, value in options.items())
-    parts = [printable_path(path.resolve().name), spec + (f" ({details})" if details else ""), f"{recipe.epochs} epochs"]
+    spec += f" ({details})" if details else ""
+    parts = [printable_path(path.resolve().name), spec, f"{recipe.epochs} epochs"]
     if args.recipe != "plain":
         parts.append(" without ".join([f"{args.recipe} recipe", *args.without]))
     if args.arch != "xresnet18":

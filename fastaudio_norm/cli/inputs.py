@@ -93,7 +93,9 @@ def add_spectrogram(
         "--n-mels", type=positive_int, metavar="N", help="mel or gammatone bands (default: 64, or as many as possible)"
     )
     group.add_argument("--n-fft", type=positive_int, metavar="N", help="window in samples (default: 64 ms; linear: 25)")
-    group.add_argument("--hop", type=positive_int, metavar="N", help="distance of frames in samples (default: n_fft / 2)")
+    group.add_argument(
+        "--hop", type=positive_int, metavar="N", help="distance of frames in samples (default: n_fft / 2; or 20 ms)"
+    )
     group.add_argument("--f-min", type=_hertz, metavar="HZ", help="lowest frequency (default: 0; gammatone: 50)")
     group.add_argument("--f-max", type=_hertz, metavar="HZ", help="highest frequency (default: half the sample rate)")
 

@@ -97,9 +97,8 @@ def check_training_classes(
 # %% ../../nbs/data/folds.ipynb #30ab364e
 def _strata(df, n):
     "A class for each clip, for the balance of folds."
-    labels = df.label
-    if pd.api.types.is_float_dtype(labels) or isinstance(labels.iloc[0], tuple) and isinstance(next(iter(labels.iloc[0]), ""), float):
-        first = labels if pd.api.types.is_float_dtype(labels) else labels.str[0].astype(float)
+    first = df.label.map(lambda label: next(iter(label), "") if isinstance(label, tuple) else label)
+    if first.map(lambda x: isinstance(x, float)).all():
         return (first.rank(method="first") * min(10, max(1, len(df) // n)) // (len(df) + 1)).astype(int).to_numpy()
     sets = _label_sets(df)
     counts = sets.explode().value_counts()

@@ -22,11 +22,13 @@ def check_groups(
         valid = df.fold == fold
         shared = sorted(set(df.group[valid]) & set(df.group[~valid]))
         if shared:
-            pair = " and ".join(printable_path(df.file[side & (df.group == shared[0])].iloc[0]) for side in (~valid, valid))
+            first = df[df.group == shared[0]]
+            sides = (first.fold != fold, first.fold == fold)
+            pair = " and ".join(printable_path(first.file[side].iloc[0]) for side in sides)
+            names = ", ".join(shared[:3]) + ", …" * (len(shared) > 3)
             raise ValueError(
-                f"Fold {fold} and its training folds share {len(shared):,} of {df.group.nunique():,} groups "
-                f"({', '.join(shared[:3])}{', …' * (len(shared) > 3)}), for example in {pair}. Change the folds, or let "
-                "`assign_folds` make them (--n-folds)"
+                f"Fold {fold} and its training folds share {len(shared):,} of {df.group.nunique():,} groups ({names}), "
+                f"for example in {pair}. Change the folds, or let `assign_folds` make them (--n-folds)"
             )
 
 # %% ../../nbs/data/leaks.ipynb #7cf6d707
@@ -43,6 +45,6 @@ def shared_audio(
             inside, outside = ([f for f in files if f in fold_of and (fold_of[f] == fold) == i] for i in (True, False))
             pairs += [tuple(sorted((a, b))) for a in inside for b in outside]
     pairs = sorted(set(pairs))
-    lines = [f"  {printable_path(a)} (fold {fold_of[a]}), {printable_path(b)} (fold {fold_of[b]})" for a, b in pairs[:10]]
+    lines = ["  " + ", ".join(f"{printable_path(file)} (fold {fold_of[file]})" for file in pair) for pair in pairs[:10]]
     lines += [f"  and {len(pairs) - 10:,} more"] * (len(pairs) > 10)
     return "\n".join(["The same audio is in training and validation:", *lines]) if pairs else ""

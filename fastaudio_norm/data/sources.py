@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['download_esc50', 'read_esc50', 'read_clips', 'find_audio', 'sample_files']
 
-# %% ../../nbs/data/sources.ipynb #3bfd3eef
+# %% ../../nbs/data/sources.ipynb #3b55b912
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from fastai.data.external import URLs, untar_data
 from ..audio import printable_path
 from .folds import SPLIT, check_folds
 from .tables import match_files, parse_csv, walk_audio
-from .targets import parse_labels
+from .targets import find_target, parse_labels
 
 # %% ../../nbs/data/sources.ipynb #9554281f
 def download_esc50() -> Path:  # folder in ESC-50's layout
@@ -74,7 +74,9 @@ def read_esc50(
     return df.assign(filename=files)
 
 # %% ../../nbs/data/sources.ipynb #6b4704cd
-_DEFAULT_COLUMNS = {"file": ("file", "filename"), "label": ("label", "category"), "fold": ("fold",), "group": ("group",)}
+_DEFAULT_COLUMNS = {
+    "file": ("file", "filename"), "label": ("label", "category"), "fold": ("fold",), "group": ("group",),
+}  # fmt: skip
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "validation", "validate", "val", "dev"), "valid"),
@@ -84,7 +86,8 @@ _SPLITS = {
 
 def _choose(columns, role, given, source):
     "Names of the columns for a role: those given, or the first of the default names that exists."
-    names = [given] if isinstance(given, str) else list(given or [n for n in _DEFAULT_COLUMNS[role] if n in columns][:1])
+    default = [name for name in _DEFAULT_COLUMNS[role] if name in columns][:1]
+    names = [given] if isinstance(given, str) else list(given or default)
     missing = [name for name in names if name not in columns]
     if missing:
         raise ValueError(f"{source} lacks the column {', '.join(missing)}; its columns are {list(columns)}")
@@ -135,7 +138,7 @@ def _read_class_folders(path):
 # %% ../../nbs/data/sources.ipynb #6877323a
 def read_clips(
     path: str | Path,  # folder of the data set
-    table: str | Path | pd.DataFrame | None = None,  # CSV file or data frame; default: ESC-50's layout, else class folders
+    table: str | Path | pd.DataFrame | None = None,  # CSV file or data frame; default: ESC-50's, else class folders
     file: str | None = None,  # column of the files, absolute or relative to `path`; default: file or filename
     label: str | Sequence[str] | None = None,  # column or columns of the target; default: label or category
     fold: str | None = None,  # column of folds, or of train, validation and test; default: fold, if it exists
@@ -194,12 +197,13 @@ def _checked(path, table, chosen, target, separator, absent_ok, source):
     if "fold" in df and "test" in set(df.fold) and set(SPLIT) <= set(df.fold):
         notes.append(f"Left out {(df.fold == 'test').sum():,} test clips")
         df = df[df.fold != "test"].reset_index(drop=True)
-    is_number = not isinstance(df.label.iloc[0], (str, tuple)) or any(isinstance(x, float) for x in df.label.iloc[0])
-    df.attrs = {"notes": notes, "fold": f"column {chosen['fold'][0]}" if chosen["fold"] else "", **({"numbers": chosen["label"]} if is_number else {})}
-    unprintable = {x for row in df.label for x in ([row] if isinstance(row, str) else row if isinstance(row, tuple) else ())}
-    unprintable = sorted(x for x in unprintable if isinstance(x, str) and not x.isprintable())
+    target = find_target(df)
+    unprintable = [name for name in target.names if not name.isprintable()]
     if unprintable:
         raise ValueError(f"{source} has a label with unprintable characters: {unprintable[0]!r}")
+    df.attrs = {"notes": notes, "fold": f"column {chosen['fold'][0]}" if chosen["fold"] else ""}
+    if target.kind == "numbers" and len(chosen["label"]) == len(target.names):
+        df.attrs["numbers"] = chosen["label"]
     return df
 
 

@@ -41,7 +41,7 @@ def measure_live(
     if "spectrogram" not in known.about:
         raise ValueError("The statistics do not name their spectrogram: measure again with `fastaudio-norm stats`")
     if known.about["spectrogram"] == "own":
-        raise ValueError("The statistics are of a spectrogram of your own: use `measure_files` and `DriftMonitor` in Python")
+        raise ValueError("The statistics are of a user's spectrogram: use `measure_files` and `DriftMonitor` in Python")
     options = known.about.get("spectrogram options", {"rate": SAMPLE_RATE})
     spec = partial(make_spec, known.about["spectrogram"], **options)
     clips = []

@@ -72,7 +72,7 @@ def spec_learner(
     model = WindowAverage(model, x.shape[-1], kind) if average_windows else model
     metrics = as_fastai(find_metric(kind=kind), kind) if metrics is None else metrics
     learn = Learner(dls, model, metrics=metrics, cbs=[EpochBatchNorm(), *L(cbs)], **kwargs)
-    learn.arch = arch if isinstance(arch, str) else getattr(arch, "__name__", None)  # saved with the model, to build the network again
+    learn.arch = arch if isinstance(arch, str) else getattr(arch, "__name__", None)  # to build the saved network again
     return learn
 
 
