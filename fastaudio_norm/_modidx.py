@@ -422,6 +422,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                               'fastaudio_norm/comparison/parallel.py'),
                                                     'fastaudio_norm.comparison.parallel._exit_after': ( 'comparison/parallel.html#_exit_after',
                                                                                                         'fastaudio_norm/comparison/parallel.py'),
+                                                    'fastaudio_norm.comparison.parallel._hidden_from_fastai': ( 'comparison/parallel.html#_hidden_from_fastai',
+                                                                                                                'fastaudio_norm/comparison/parallel.py'),
                                                     'fastaudio_norm.comparison.parallel._launcher_ends': ( 'comparison/parallel.html#_launcher_ends',
                                                                                                            'fastaudio_norm/comparison/parallel.py'),
                                                     'fastaudio_norm.comparison.parallel._lead': ( 'comparison/parallel.html#_lead',

@@ -182,6 +182,15 @@ def ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+@contextmanager
+def _hidden_from_fastai():
+    "In a process of several, fastai would gather the losses of all, but each trains another network."
+    with patch.dict(os.environ):
+        for name in ("RANK", "WORLD_SIZE"):
+            os.environ.pop(name, None)
+        yield
+
+
 def _launcher_ends():
     launcher = os.getppid()
     while os.getppid() == launcher:
@@ -210,7 +219,8 @@ def in_ranks(
         )
     if rank > 0:
         try:
-            return work(Client((os.environ["MASTER_ADDR"], ports[0]), authkey=keys[0]), train)
+            with _hidden_from_fastai():
+                return work(Client((os.environ["MASTER_ADDR"], ports[0]), authkey=keys[0]), train)
         except (EOFError, OSError) as e:
             raise ChildProcessError("The process with rank 0 ended early: see its message") from e
     with listener:
@@ -234,7 +244,8 @@ def _lead(train_all, train, connections):
     with ThreadPoolExecutor(1) as thread, ours:
         leading = thread.submit(lead)
         try:
-            return work(ours, train)
+            with _hidden_from_fastai():
+                return work(ours, train)
         except (EOFError, OSError):
             leading.result()  # raises the reason
             raise
