@@ -2,8 +2,8 @@
 
     uv run bench/streaming.py [--minutes 60]
 
-The network is an untrained xResNet18, which costs the same as a trained one. Processor time on one thread is measured, so that
-other programs do not disturb it.
+The network is an untrained xResNet18, which costs the same as a trained one. Processor time on one thread is measured,
+so that other programs do not disturb it.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def compare(models, sound, window, rounds):
             f"blocks of {name}": lambda model, s=s: stream_seconds(model, sound, round(s * SAMPLE_RATE), window)
             for name, s in BLOCKS.items()
         }
-        print(f"\nMilliseconds of processor time for a second of sound, windows of {window:g} s, median of {rounds} (range)")
+        print(f"\nProcessor time for a second of sound in ms, windows of {window:g} s, median of {rounds} runs (range)")
         print(f"{'':28}" + "".join(f"{name:>22}" for name in contenders))
         for name, model in models.items():
             times = {contender: [] for contender in contenders}
