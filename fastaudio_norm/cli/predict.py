@@ -97,6 +97,8 @@ def _predict_stream(args):
 
     if args.files:
         raise ValueError(f"--stream reads standard input, got files as well: {', '.join(args.files)}")
+    if sys.stdin.isatty():
+        raise ValueError("--stream expects samples from standard input, got a terminal: start with `arecord … |`")
     model = load_model(args.model)
     channels = args.channels or model.channels or 1
     stream = StreamingClassifier(model, args.window or 10.0, args.hop, args.rate)

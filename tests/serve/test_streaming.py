@@ -210,6 +210,15 @@ def test_command_refuses_files_and_streams_together(options, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_command_does_not_wait_for_samples_from_a_terminal(monkeypatch, capsys):
+    _, terminal = os.openpty()
+    with open(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(SystemExit):
+            main(["predict", "model.safetensors", "--stream"])
+    assert "got a terminal" in capsys.readouterr().err
+
+
 def test_command_ends_quietly_when_its_output_is_closed(classifier, tmp_path):
     classifier.save(tmp_path / "model.safetensors")
     (tmp_path / "samples").write_bytes(raw(recording(60)))
