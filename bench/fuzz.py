@@ -207,7 +207,7 @@ class Audio:
     "What `stats`, `drift`, `compare` and `predict` do with a file: check it, read it, resample it, use it."
 
     SUBTYPES = {
-        "wav": ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"],
+        "wav": ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM", "MS_ADPCM"],
         "flac": ["PCM_S8", "PCM_16", "PCM_24"],
         "ogg": ["VORBIS", "OPUS"],
         "mp3": ["MPEG_LAYER_III"],

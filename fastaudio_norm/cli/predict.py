@@ -25,7 +25,10 @@ def _files(names):
         if name == "-":
             files += [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line]
         elif os.path.isdir(name):
-            files += map(str, find_audio(name))
+            try:
+                files += map(str, find_audio(name))
+            except FileNotFoundError:  # a folder without audio is reported like an unusable file
+                files.append(name)
         elif not os.path.lexists(name) and (matches := sorted(glob(name, recursive=True))):
             files += [match for match in matches if not os.path.isdir(match)]
         else:

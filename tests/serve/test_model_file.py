@@ -149,8 +149,8 @@ def test_a_truncated_model_is_refused(classifier, tmp_path):
 
 
 def layers_with(kind, **options):
-    "Change of a description: one more layer in front."
-    return lambda about, state: about["layers"].insert(1, [kind, options])
+    "Change of a description: another layer in place of the first one, which has no tensors either."
+    return _set("layers", 0, to=[kind, options])
 
 
 def spectrum_with(**options):
@@ -172,7 +172,6 @@ COSTLY = {
     "a length that is text": layers_with("Pad", samples="16000"),
     "a length that is not a number": layers_with("Resize", samples=float("nan")),
     "nested options": layers_with("SlidingNorm", window=[[1] * 9] * 9),
-    "a window of no frames": _set("network", "window", to=0),
 }  # fmt: skip
 
 
@@ -183,7 +182,7 @@ def test_layers_that_would_take_much_memory_or_time_are_refused_at_load(name, cl
     about, state = read_model(path)
     COSTLY[name](about, state)
     write_model(path, about, state)
-    with pytest.raises(ValueError, match="model.safetensors is not a valid model file"):
+    with pytest.raises(ValueError, match="is not a valid model file: (?!the tensors)"):
         SoundClassifier.load(path)
 
 
