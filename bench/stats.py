@@ -14,6 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+import fastaudio_norm  # noqa: F401  before torchaudio, which may be compiled for another version of CUDA
+
+# isort: split
 from lhotse.features.base import StatsAccumulator
 from sklearn.preprocessing import StandardScaler
 from speechbrain.processing.features import InputNormalization
