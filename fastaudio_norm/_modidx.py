@@ -723,6 +723,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                       'fastaudio_norm/monitor/drift_monitor.py'),
                                                       'fastaudio_norm.monitor.drift_monitor.DriftMonitor._new_block': ( 'monitor/drift_monitor.html#driftmonitor._new_block',
                                                                                                                         'fastaudio_norm/monitor/drift_monitor.py'),
+                                                      'fastaudio_norm.monitor.drift_monitor.DriftMonitor.alarms': ( 'monitor/drift_monitor.html#driftmonitor.alarms',
+                                                                                                                    'fastaudio_norm/monitor/drift_monitor.py'),
                                                       'fastaudio_norm.monitor.drift_monitor.DriftMonitor.clips': ( 'monitor/drift_monitor.html#driftmonitor.clips',
                                                                                                                    'fastaudio_norm/monitor/drift_monitor.py'),
                                                       'fastaudio_norm.monitor.drift_monitor.DriftMonitor.live': ( 'monitor/drift_monitor.html#driftmonitor.live',

@@ -107,7 +107,8 @@ def _say_filter(m, low=None, high=None, slope=24.0):
 def _say_hum(m, mains, power, slope, harmonics):
     top = (_hum(m, mains, power, slope, harmonics) - m.levels).mean((0, 2)).max()
     last = int(max(1, harmonics))
-    return f"hum at {mains:.0f} Hz{f' and harmonics up to {format_hz(last * mains)}' if last > 1 else ''} ({top:+.0f} dB)"
+    lines = f" and harmonics up to {format_hz(last * mains)}" if last > 1 else ""
+    return f"hum at {mains:.0f} Hz{lines} ({top:+.0f} dB)"
 
 
 def _say_tone(m, hz, power):
