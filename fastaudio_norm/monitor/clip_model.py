@@ -28,7 +28,7 @@ def as_power(level: np.ndarray) -> np.ndarray:
     "Convert dB to power."
     return 10 ** (np.asarray(level) / 10)
 
-
+# %% ../../nbs/monitor/clip_model.ipynb #3c101be3
 def _bands_of_features(groups, sizes):
     "Matrix from clip features to means of bands, peak and spreads of bands."
     n = len(sizes)
@@ -111,8 +111,8 @@ def noise(
 ) -> np.ndarray:  # [bins + 1 + bands, bins + 1 + bands]
     """Covariance of the observed differences, from the choice of clips and from errors of the model.
 
-    Where live clips differ less from each other than known clips do, for example because hum covers them, their
-    variances are used.
+    If live clips resemble each other more than known clips do, for example because hum covers them, the covariance is
+    reduced to their variances.
     """
     n, n_live = len(self.hz), live.clips.bins.n
     spread = np.zeros((n + 1 + self.bands, len(self.mean)))  # from bands to bins

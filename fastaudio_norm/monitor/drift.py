@@ -117,7 +117,7 @@ def to_dict(self: Drift) -> dict[str, Any]:
     return {**content, "tests": tests, "causes": causes}
 
 
-_STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto}table{border-collapse:collapse}td,th{padding:.2em 1em}"
+_STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto} table{border-collapse:collapse} td,th{padding:.3em}"
 
 
 @patch
@@ -130,11 +130,12 @@ def to_html(
     image, figure = io.BytesIO(), self.show()
     figure.savefig(image, format="png", dpi=110)
     plt.close(figure)
+    data = b64encode(image.getvalue()).decode()
     rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in (facts or {}).items())
     tables = [self.tests] if self.causes.empty else [self.tests, self.causes[["words", "distance"]]]
     return "\n".join([
         f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>",
         f"<h1>{'Drift' if self.alarm else 'No drift'}</h1><p>{escape('; '.join(self.words))}</p><table>{rows}</table>",
-        f'<img alt="Mean and standard deviation per bin" src="data:image/png;base64,{b64encode(image.getvalue()).decode()}">',
+        f'<img alt="Mean and standard deviation per bin" src="data:image/png;base64,{data}">',
         *(table.to_html(float_format="{:.3g}".format, border=0) for table in tables),
     ])  # fmt: skip

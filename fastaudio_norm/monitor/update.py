@@ -110,7 +110,7 @@ def _refuse_repetition(updates, fingerprint):
             "`fastaudio-norm drift`, or restore the backup first"
         )
 
-
+# %% ../../nbs/monitor/update.ipynb #bda7f8d0
 def update_stats(
     stats: str | Path,  # file from `fastaudio-norm stats`, to be replaced
     live: StatsRecorder | str | Path,  # statistics of live spectrograms, or a file from `fastaudio-norm drift`
