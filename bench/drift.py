@@ -25,8 +25,8 @@ from timing import median_ms, where
 from tqdm import tqdm
 
 import fastaudio_norm  # noqa: F401
-from fastaudio_norm.audio import SAMPLE_RATE, SPECS, cached_clips, spec_settings
-from fastaudio_norm.data import read_esc50, telephone_band
+from fastaudio_norm.audio import SAMPLE_RATE, SPECS, cached_clips, spec_settings, telephone_band
+from fastaudio_norm.data import read_esc50
 from fastaudio_norm.monitor import DriftMonitor
 from fastaudio_norm.stats import StatsRecorder
 

@@ -2,7 +2,6 @@
 
 import fastaudio  # first: other threads that import a module of this package wait until it is complete
 
-from fastaudio_norm.audio import telephone_band
 from fastaudio_norm.data.folds import (
     CrossValidationSplitter,
     assign_folds,
