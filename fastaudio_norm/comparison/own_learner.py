@@ -60,7 +60,8 @@ def make_checked(
         raise ValueError(f"The loaders must apply {', '.join(unused)}: pass **tfms to the DataBlock")
     targets = learn.dls.valid.one_batch()[-1]
     if not isinstance(targets, torch.Tensor):
-        raise ValueError(f"The targets of a batch must be one tensor, got a {type(targets).__name__}: return one for each clip")
+        kind = type(targets).__name__
+        raise ValueError(f"The targets of a batch must be one tensor, got a {kind}: return a tensor for each clip")
     if torch.is_floating_point(targets) and kind_of_loaders(learn.dls) == "label":
         expected = "CategoryBlock, MultiCategoryBlock or RegressionBlock"
         raise ValueError(f"The loaders must have a target of {expected}, got targets that are not class numbers")
