@@ -66,7 +66,7 @@ def _title(path, recipe, args):
         parts.append(args.arch)
     return ", ".join(parts)
 
-
+# %% ../../nbs/cli/compare.ipynb #bb6c3827
 def _compare(args):
     from fastaudio_norm.comparison import (
         class_accuracies, compare, format_conditions, format_table, ranks, summarize, summarize_conditions,

@@ -115,7 +115,7 @@ def _first_metric(learn, kind):
     except ValueError:
         return find_metric(learn.metrics[0], kind)
 
-
+# %% ../../nbs/comparison/own_learner.ipynb #aec4529a
 def compare_learners(
     make_learner: Callable[[dict, int | str], Learner],  # called with the transforms and the fold; see above
     norms: Sequence[str] = DEFAULT_NORMS,  # short names, see `make_norm`
