@@ -1,11 +1,13 @@
 """Fuzz the readers of files: every file must be refused with an error that names it, or be read and work.
 
-    uv run --with atheris bench/fuzz.py statistics|table [--minutes 25] [--out DIR]
+    uv run --with atheris bench/fuzz.py statistics|table|audio [--format wav|flac|ogg|mp3] [--minutes 25] [--out DIR]
 
 A coverage-guided fuzzer modifies files that the package wrote: statistics from `StatsRecorder.save`, mostly with a
-valid checksum, and the table of ESC-50. It continues after a failure, reports each failing line once, and saves one
-input per line in DIR. Exits with status 1 if there were failures, and immediately if an input takes 20 s or 12 GB of
-memory (after a million inputs, the fuzzer itself uses 1.6 GB). Linux only.
+valid checksum, the table of ESC-50, and audio files of at most 1 MB, mostly in their first 200 bytes. What the commands
+do with an audio file must take less than 30 s of processor time and 1 GB of memory. The fuzzer continues after a
+failure, reports each failing line once, and saves one input per line in DIR. Exits with status 1 if there were
+failures, and immediately if an input takes 20 s (audio: 300 s) or 12 GB of memory (after a million inputs, the fuzzer
+itself uses 1.6 GB). Linux only.
 """
 
 import argparse
@@ -18,18 +20,21 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import atheris
 import numpy as np
+import soundfile
 import torch
 
 FOLLOWED = ["fastaudio_norm", *(["pandas"] if "table" in sys.argv else [])]  # instrumenting pandas slows its import
 # numba cannot compile instrumented code
 with atheris.instrument_imports(FOLLOWED, exclude=["fastaudio_norm.stats.kernels"]):
-    from fastaudio_norm.audio import gammatone_spec
+    from fastaudio_norm.audio import SAMPLE_RATE, SPECS, as_bad_audio, check_files, gammatone_spec, read_clip
     from fastaudio_norm.data import make_clips, read_esc50
+    from fastaudio_norm.serve import Decibels, Downmix, SoundClassifier, Spectrum, predict
     from fastaudio_norm.stats import StatsRecorder, bin_frequencies
     from fastaudio_norm.storage import read_json, write_json
 
@@ -180,6 +185,118 @@ class Table:
             assert self.file.name in str(e) and not present.issuperset(df.filename)
 
 
+def peak_memory():
+    "Most bytes that this process has used since the last `reset_peak`."
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def reset_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_memory()
+
+
+class MeanLevels(torch.nn.Module):
+    "A network of two classes, without weights."
+
+    def forward(self, x):  # [batch, channel, frequency, time]
+        return x.mean((1, 3))[:, :2]
+
+
+class Audio:
+    "What `stats`, `drift`, `compare` and `predict` do with a file: check it, read it, resample it, use it."
+
+    SUBTYPES = {
+        "wav": ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM", "MS_ADPCM"],
+        "flac": ["PCM_S8", "PCM_16", "PCM_24"],
+        "ogg": ["VORBIS", "OPUS"],
+        "mp3": ["MPEG_LAYER_III"],
+    }
+    NUMBERS = [
+        0,
+        1,
+        2,
+        3,
+        7,
+        8,
+        127,
+        128,
+        255,
+        256,
+        1000,
+        44100,
+        44101,
+        48000,
+        65535,
+        2**20,
+        2**24,
+        2**31 - 1,
+        2**31,
+        2**32 - 1,
+    ]
+
+    def __init__(self, folder, kind):
+        self.kind, self.file = kind, folder / f"clip.{kind}"
+        self.classifier = SoundClassifier([Downmix(), Spectrum(n_fft=512), Decibels()], MeanLevels(), ["a", "b"], 16000)
+        self.specs = {name: make() for name, make in SPECS.items()}
+
+    def seeds(self):
+        rng = np.random.default_rng(0)
+        for subtype in self.SUBTYPES[self.kind]:
+            for rate, channels in ((8000, 1), (48000, 2)):
+                clip = rng.normal(0, 0.1, (rate // 5, channels))
+                soundfile.write(self.file, clip, rate, subtype, format=self.kind)
+                content = self.file.read_bytes()
+                yield content
+                if self.kind == "mp3":  # without the frame that contains the length
+                    yield content[content.index(content[:2], 40) :]
+                if self.kind == "flac":
+                    yield content[:21] + bytes([content[21] & 0xF0, 0, 0, 0, 0]) + content[26:]
+
+    def change(self, data, rng):
+        data, kind = bytearray(data), rng.random()
+        at = rng.randrange(min(len(data), 200) if rng.random() < 0.8 else len(data))
+        if kind < 0.6:
+            size = rng.choice([1, 1, 2, 3, 4, 4, 8])
+            number = rng.choice(self.NUMBERS) % 256**size if rng.random() < 0.7 else rng.randrange(256**size)
+            data[at : at + size] = number.to_bytes(size, rng.choice(["little", "big"]))
+        elif kind < 0.7:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind < 0.8:
+            data = data[: rng.randrange(1, len(data) + 1)]
+        elif kind < 0.9:
+            end = min(len(data), at + rng.randrange(1, 400))
+            data[at:end] = rng.choice([bytes(end - at), b"\xff" * (end - at), bytes(data[at:end]) * 2])
+        else:
+            data = (data + bytes(data[at:]) * rng.randrange(1, 400))[: 2**20]
+        return bytes(data)
+
+    def write(self, data):
+        self.file.write_bytes(data[: 2**20])
+
+    def read(self):
+        memory, time_ = reset_peak(), time.process_time()
+        try:
+            return self._work()
+        finally:
+            memory, seconds = peak_memory() - memory, time.process_time() - time_
+            assert memory < 2**30, f"{memory / 2**30:.1f} GiB of memory"
+            assert seconds < 30, f"{seconds:.0f} s"
+
+    def _work(self):
+        check_files([self.file], samples=True)
+        with as_bad_audio(self.file):
+            clip = read_clip(self.file, SAMPLE_RATE)
+            for to_spec in self.specs.values():
+                to_spec(clip)
+        return clip, [prediction.end for prediction in predict(self.classifier, self.file)]
+
+    def use(self, found):
+        clip, ends = found
+        assert clip.shape[0] == 1 and clip.isfinite().all()
+        assert ends == sorted(ends) and abs(ends[-1] - clip.duration) <= 1e-3 * ends[-1] + 1e-3
+
+
 class Fuzzer:
     "Feed inputs to a reader until the time is up."
 
@@ -247,7 +364,10 @@ class Fuzzer:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reader", choices=["statistics", "table"])
+    parser.add_argument("reader", choices=["statistics", "table", "audio"])
+    parser.add_argument(
+        "--format", choices=list(Audio.SUBTYPES), default="wav", help="of the audio files (default: wav)"
+    )
     parser.add_argument("--minutes", type=float, default=25)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "fuzz")
     args, options = parser.parse_known_args()
@@ -257,11 +377,14 @@ def main():
     folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
     seeds = Path(folder.name) / "seeds"
     seeds.mkdir()
-    reader = {"statistics": Statistics, "table": Table}[args.reader](Path(folder.name))
+    reader = {"statistics": Statistics, "table": Table, "audio": partial(Audio, kind=args.format)}[args.reader]
+    reader = reader(Path(folder.name))
     for number, seed in enumerate(reader.seeds()):
         (seeds / str(number)).write_bytes(seed)
     fuzzer = Fuzzer(reader, folder, args.out, 60 * args.minutes)
-    limits = ["-timeout=20", "-rss_limit_mb=12000", "-max_len=8192", "-mutate_depth=2", f"-artifact_prefix={args.out}/"]
+    timeout, size = (300, 2**20) if args.reader == "audio" else (20, 8192)
+    limits = [f"-timeout={timeout}", "-rss_limit_mb=12000", f"-max_len={size}", "-mutate_depth=2"]
+    limits.append(f"-artifact_prefix={args.out}/")
     atheris.Setup([sys.argv[0], *limits, *options, str(seeds)], fuzzer, custom_mutator=fuzzer.change)
     atheris.Fuzz()
 

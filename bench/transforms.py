@@ -18,7 +18,15 @@ from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorImageBase
 from timing import median_ms, where
 
-from fastaudio_norm.all import PCEN, AudioSpectrogram, RelaxedFreqNormalize, SlidingNormalize, SpecNormalize
+from fastaudio_norm.all import (
+    PCEN,
+    AudioSpectrogram,
+    AudioTensor,
+    RelaxedFreqNormalize,
+    SlidingNormalize,
+    SpecNormalize,
+)
+from fastaudio_norm.audio import SPECS
 from fastaudio_norm.layers import smoothing_coefficient
 
 
@@ -69,6 +77,32 @@ def normalize(args):
 
     contenders = {"x.clone()": (torch.clone, buffers), "(x - x.mean()) / x.std()": (by_hand, buffers), **own}
     print_costs("Statistics of each clip", contenders, {"clone": "x.clone()"}, args)
+
+
+def pad(args):
+    "Batches whose clips have one length, four lengths, or all different lengths."
+    specs = [torch.randn(64, 1, 201, 401, device=args.device) * 20 - 60 for _ in range(8)]
+    waves = [torch.randn(64, 1, 80000, device=args.device) for _ in range(8)]
+    norms = {
+        "(3,) zscore": SpecNormalize(axes=(3,)),
+        "(2, 3) robust": SpecNormalize(axes=(2, 3), method="robust"),
+        "relaxed": RelaxedFreqNormalize(),
+        "sliding": SlidingNormalize(),
+        "AudioToSpec": SPECS["mel"](),
+    }
+    fractions = {1: [1.0] * 64, 4: [1.0, 0.9, 0.7, 0.5] * 16, 64: [1 - i / 160 for i in range(64)]}
+    contenders = {"x.clone()": (torch.clone, specs)}
+    for name, norm in norms.items():
+        for n, parts in fractions.items():
+            if name == "AudioToSpec":
+                batches = [AudioTensor(x[:], sr=16000) for x in waves]
+            else:
+                batches = [TensorImageBase(x[:]) for x in specs]
+            for x in batches:
+                if n > 1:
+                    x.lengths = tuple(round(part * x.shape[-1]) for part in parts)
+            contenders[f"{name}, lengths: {n}"] = norm, batches
+    print_costs("Padded batches", contenders, {"clone": "x.clone()"}, args)
 
 
 def slide(args):
@@ -130,7 +164,7 @@ def main():
     print(
         f"float32, {where(args.device)}; batches of 64 x [1, 201, 401], and of 64 x [1, 128, 500] for windows and PCEN"
     )
-    for bench in (normalize, slide, pcen):
+    for bench in (normalize, pad, slide, pcen):
         bench(args)
 
 

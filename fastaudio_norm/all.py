@@ -33,16 +33,28 @@ from fastaudio.core.config import AudioBlock, AudioConfig, PreprocessAudio, audi
 from fastaudio.core.signal import AudioGetter, AudioTensor, OpenAudio, get_audio_files
 from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpec, SpectrogramTransformer
 
-from fastaudio_norm.audio import ActiveCrop, RandomSpeed, SpecAugment, cached_clips, gammatone_spec, make_spec
+from fastaudio_norm.audio import (
+    ActiveCrop,
+    Condition,
+    RandomSpeed,
+    SpecAugment,
+    cached_clips,
+    gammatone_spec,
+    make_condition,
+    make_spec,
+)
 from fastaudio_norm.comparison import (
     class_accuracies,
     compare,
     compare_learners,
+    format_conditions,
     format_table,
     plot_comparison,
+    plot_conditions,
     plot_confusion,
     plot_curves,
     summarize,
+    summarize_conditions,
     write_report,
 )
 from fastaudio_norm.data import (
@@ -55,10 +67,10 @@ from fastaudio_norm.data import (
     read_clips,
     read_esc50,
 )
-from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm
+from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm, clip_by_clip
 from fastaudio_norm.measure import measure
-from fastaudio_norm.monitor import DriftCallback, DriftMonitor, update_stats
-from fastaudio_norm.serve import SoundClassifier, as_pipeline, predict, train_final
+from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftWatch, update_stats
+from fastaudio_norm.serve import SoundClassifier, StreamingClassifier, as_pipeline, predict, predict_files, train_final
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.stats.plots import plot_stats, stats_table
 from fastaudio_norm.train import (

@@ -1,6 +1,8 @@
+import ctypes
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist runs one process on each core
@@ -86,3 +88,29 @@ def results(tmp_path):
 @pytest.fixture(autouse=True)
 def seeded():
     set_seed(0)  # random, numpy and torch
+
+
+@pytest.fixture(scope="session")
+def ordinary_user():
+    """Context manager that takes root's right to read all files.
+
+    Threads and processes that are started within the context lack the right too.
+    """
+
+    @contextmanager
+    def without_root():
+        if os.geteuid():
+            yield
+            return
+        libc, header, capabilities = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        libc.capget(header, capabilities)
+        before = capabilities[0]
+        capabilities[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+        assert libc.capset(header, capabilities) == 0
+        try:
+            yield
+        finally:
+            capabilities[0] = before
+            libc.capset(header, capabilities)
+
+    return without_root

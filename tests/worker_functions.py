@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 
@@ -27,3 +28,15 @@ def train_slowly(run, each_epoch, seconds, bad=None, way=None):
         os._exit(1)
     fold, norm, number = run
     return {"fold": fold, "norm": norm, "run": number, "pid": os.getpid(), "score": 0.5, "valid_loss": 1.0}
+
+
+def run_in_pipe(arguments, samples, writer, err):
+    "Run a command with a file as standard input, a pipe as standard output, and a file as standard error."
+    from fastaudio_norm.cli.main import main
+
+    with open(samples, "rb") as stdin, open(err, "wb") as stderr:
+        for number, file in enumerate((stdin, writer, stderr)):
+            os.dup2(file.fileno(), number)
+    writer.close()
+    sys.stdin = open(0)  # multiprocessing has closed it
+    main(arguments)

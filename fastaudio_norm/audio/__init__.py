@@ -4,10 +4,13 @@ import fastaudio  # first: other threads that import a module of this package wa
 
 from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
 from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips, clip_names
+from fastaudio_norm.audio.changes import bandpass, microphone_response, room_response, telephone_band
+from fastaudio_norm.audio.conditions import Condition, make_condition, make_conditions
 from fastaudio_norm.audio.files import (
     BadAudio,
     MAX_MAGNITUDE,
     ON_ERROR,
+    as_bad_audio,
     check_files,
     common_rate,
     open_audio,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ActiveCrop', 'RandomSpeed', 'SpecAugment']
 
-# %% ../../nbs/audio/augment.ipynb #096d35c7
+# %% ../../nbs/audio/augment.ipynb #38681240
 import random
 
 import torch
@@ -15,6 +15,8 @@ from fastai.vision.augment import RandTransform
 from fastaudio.augment.functional import region_mask
 from fastaudio.core.signal import AudioTensor
 from torch import nn
+
+from ..layers import clip_by_clip
 
 # %% ../../nbs/audio/augment.ipynb #0cdc353b
 def _segment_starts(x: torch.Tensor, length: int, threshold: float | None) -> torch.Tensor:
@@ -72,6 +74,9 @@ class ActiveCrop(RandTransform):
         self.training = not split_idx
 
     def encodes(self, x: AudioTensor):
+        return clip_by_clip(self._crop, x)
+
+    def _crop(self, x):
         length = self.samples(x.sr)
         if x.ndim and x.shape[-1] <= length:
             return nn.functional.pad(x, (0, length - x.shape[-1]))
@@ -111,12 +116,14 @@ class RandomSpeed(RandTransform):
 
     def encodes(self, x: AudioTensor):
         factor = random.choice(self.factors)
-        if factor == 1:
-            return x
-        plain = x.as_subclass(torch.Tensor).contiguous()
-        out = torchaudio.functional.resample(plain, round(factor * x.sr), int(x.sr)).as_subclass(type(x))
-        out.set_meta(x, as_copy=True)
-        return out
+
+        def resample(clips):
+            plain = clips.as_subclass(torch.Tensor).contiguous()
+            out = torchaudio.functional.resample(plain, round(factor * x.sr), int(x.sr)).as_subclass(type(x))
+            out.set_meta(clips, as_copy=True)
+            return out
+
+        return x if factor == 1 else clip_by_clip(resample, x)
 
 # %% ../../nbs/audio/augment.ipynb #099db28d
 class SpecAugment(RandTransform):
@@ -150,7 +157,10 @@ class SpecAugment(RandTransform):
             shape[dim] = x.shape[dim]
             for _ in range(n):
                 masked |= region_mask(len(x), 0, min(size, x.shape[dim]), x.shape[dim], x.device).view(shape)
-        value = plain.mean((1, 2, 3), keepdim=True) if self.value is None else plain.new_tensor(self.value)
+        if self.value is None:
+            value = clip_by_clip(lambda clips: clips.mean((1, 2, 3), keepdim=True), plain)
+        else:
+            value = plain.new_tensor(self.value)
         out = torch.where(masked, value, plain).as_subclass(type(x))
         out.set_meta(x, as_copy=True)
         return out

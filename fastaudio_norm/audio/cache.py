@@ -27,9 +27,9 @@ from numpy.lib.format import open_memmap
 from pandas import DataFrame
 from tqdm import tqdm
 
-from .files import BadAudio, check_files, open_audio, printable_path, raise_unusable, read_clip
+from .files import BadAudio, as_bad_audio, check_files, open_audio, raise_unusable, read_clip
 from .workers import map_in_processes
-from ..storage import atomic_write, check_writable, read_json, write_json
+from ..storage import atomic_write, check_writable, printable_path, read_json, write_json
 
 # %% ../../nbs/audio/cache.ipynb #5efd1345
 _LAYOUT = 4  # version of the files of a cache
@@ -121,14 +121,17 @@ def _write_samples(path: Path, files: list[Path], sample_rate: int, length: int)
     samples.flush()
     return {"scales": scales, "checksums": [zlib.crc32(row) for row in samples]}, bad
 
-# %% ../../nbs/audio/cache.ipynb #98de615b
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _resampled_length(file: Path, sample_rate: int) -> int:
-    with open_audio(file) as audio:
-        return -(-audio.frames * sample_rate // audio.rate)
+# %% ../../nbs/audio/cache.ipynb #cdc54382
+def _identified(sample_rate: int, file: Path) -> tuple[str, int] | BadAudio:
+    "Checksum of a file, and its length in samples after resampling; or why it is unusable."
+    digest = hashlib.sha256()
+    try:
+        with as_bad_audio(file), open(file, "rb") as content, open_audio(file) as audio:
+            while block := content.read(2**20):
+                digest.update(block)
+            return digest.hexdigest(), -(-audio.frames * sample_rate // audio.rate)
+    except BadAudio as e:
+        return e
 
 
 def _make_room(folder: Path, max_bytes: int) -> None:
@@ -237,16 +240,21 @@ def cached_clips(
     names, parent = clip_names(df, path)
     name_of = {parent / name: name for name in names}
     files, bad = check_files(list(name_of), on_error)
-    lengths = [round(seconds * sample_rate)] if seconds else [_resampled_length(file, sample_rate) for file in files]
-    length, names = int(np.median(lengths)), [name_of[file] for file in files]
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(partial(_identified, sample_rate), files))
+    lost = [e for e in found if isinstance(e, BadAudio)]  # removed or changed since the check
+    if lost and (on_error == "stop" or len(lost) == len(files)):
+        raise_unusable(lost, len(files))
+    files, found = zip(*((file, x) for file, x in zip(files, found) if not isinstance(x, BadAudio)))
+    contents, lengths = zip(*found)
+    length = round(seconds * sample_rate) if seconds else int(np.median(lengths))
+    names = [name_of[file] for file in files]
     size = 2 * len(files) * length
     if size > max_bytes:
         raise ValueError(
             f"{len(files)} clips of {length / sample_rate:.1f} s at {sample_rate} Hz take {size / 2**30:.1f} GiB; all "
             f"caches may take {max_bytes / 2**30:.1f} GiB: shorten clips with `seconds`, or increase `max_bytes`"
         )
-    with ThreadPoolExecutor() as threads:
-        contents = list(threads.map(_digest, files))
     index = {"sample_rate": sample_rate, "length": length, "names": names}
     key = hashlib.sha256(json.dumps([{"version": _PROCESSING, **index}, contents]).encode()).hexdigest()[:32]
     cache = folder / f"clips-{key}.npy"
@@ -257,5 +265,5 @@ def cached_clips(
     clips = CachedClips(cache)
     if clips.skipped and on_error == "stop":
         raise_unusable([BadAudio(name, reason) for name, reason in clips.skipped.items()], len(files))
-    clips.skipped |= {printable_path(name_of[e.file]): e.reason for e in bad}
+    clips.skipped |= {printable_path(name_of[e.file]): e.reason for e in bad + lost}
     return clips

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['map_in_processes']
 
-# %% ../../nbs/audio/workers.ipynb #0bc3f48b
+# %% ../../nbs/audio/workers.ipynb #bb77d05b
 import os
 import signal
 import sys
@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .files import BadAudio, printable_path
+from .files import BadAudio, as_bad_audio, printable_path
 
 # %% ../../nbs/audio/workers.ipynb #c54b5307
 _work = None  # function that this worker process calls with each file
@@ -44,11 +44,10 @@ def _exit_with_parent() -> None:
 def _result(file: Path) -> tuple:
     "Result and None, or None and the error."
     try:
-        return _work(file), None
+        with as_bad_audio(file):
+            return _work(file), None
     except BadAudio as e:
         return None, e
-    except (OSError, RuntimeError, ValueError, MemoryError) as e:
-        return None, BadAudio(file, str(e).partition("\n")[0] or type(e).__name__)
 
 
 def _pool(work: Callable, workers: int) -> ProcessPoolExecutor:

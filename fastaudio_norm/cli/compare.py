@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEFAULTS', 'DEMO', 'WALKTHROUGH', 'choose_settings', 'norm_name', 'add_training', 'add_compare']
 
-# %% ../../nbs/cli/compare.ipynb #6da58bd3
+# %% ../../nbs/cli/compare.ipynb #f39ddb97
 import argparse
 import os
 import textwrap
@@ -14,7 +14,7 @@ from pathlib import Path
 from .inputs import add_spectrogram, add_table, choose_spectrogram, fold_name, read_table
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
 from .winner import best_norm, python_code
-from ..names import DEFAULT_NORMS, METRIC_NAMES, split_norm
+from ..names import DEFAULT_CONDITIONS, DEFAULT_NORMS, METRIC_NAMES, split_norm
 from ..storage import atomic_write
 
 # %% ../../nbs/cli/compare.ipynb #626e264b
@@ -66,9 +66,11 @@ def _title(path, recipe, args):
         parts.append(args.arch)
     return ", ".join(parts)
 
-
+# %% ../../nbs/cli/compare.ipynb #bb6c3827
 def _compare(args):
-    from fastaudio_norm.comparison import class_accuracies, compare, format_table, ranks, summarize
+    from fastaudio_norm.comparison import (
+        class_accuracies, compare, format_conditions, format_table, ranks, summarize, summarize_conditions,
+    )  # fmt: skip
 
     settings, out = choose_settings(args), out_folder(args)
     if args.baseline not in (None, *args.norms):
@@ -77,7 +79,7 @@ def _compare(args):
     results = compare(
         path, args.norms, arch=args.arch, seed=args.seed, deterministic=args.deterministic, out=out, cache=args.cache,
         on_error=args.on_error, table=read_table(args, path), n_folds=args.n_folds, rate=args.rate, metric=args.metric,
-        jobs=args.jobs, **settings,
+        jobs=args.jobs, conditions=_conditions(args), **settings,
     )  # fmt: skip
     if int(os.environ.get("RANK", 0)) > 0:  # under torchrun, the first process reports
         return 0
@@ -86,6 +88,8 @@ def _compare(args):
     print(f"\n{title}\n\n{format_table(summarize(results))}\n")
     if _reports_classes(results, args):
         print(f"Accuracy by class (%)\n\n{class_accuracies(results).round(1).to_string()}\n")
+    if args.conditions is not None:
+        print(f"Under changed recording conditions\n\n{format_conditions(summarize_conditions(results))}\n")
     for name, file in _save(results, title, args).items():
         print(f"{name + ':':<20}{file}")
     print(f"{'Finished runs:':<20}{results.attrs['file']}\n")
@@ -98,13 +102,19 @@ def _compare(args):
     return 0 if ranks() > 1 else status  # torchrun would report status 3 as a crash
 
 # %% ../../nbs/cli/compare.ipynb #ee2f23bd
+def _conditions(args):
+    return DEFAULT_CONDITIONS if args.conditions == [] else args.conditions or ()
+
+
 def _reports_classes(results, args):
     return args.classes and results.attrs["target"] == "label"
 
 
 def _save(results, title, args):
     "Write the table of runs, the plots and the report into a folder named after the results file. Returns the files."
-    from fastaudio_norm.comparison import plot_comparison, plot_confusion, plot_curves, write_report
+    from fastaudio_norm.comparison import (
+        plot_comparison, plot_conditions, plot_confusion, plot_curves, summarize_conditions, write_report,
+    )  # fmt: skip
 
     folder = Path(results.attrs["file"]).with_suffix("")  # other settings have another results file
     folder.mkdir(exist_ok=True)
@@ -112,9 +122,16 @@ def _save(results, title, args):
     files = dict(zip(("Report", "Table of runs", "Comparison", "Curves"), [folder / name for name in names]))
     write_report(results, files["Report"], title, getattr(args, "shell_command", ""))
     with atomic_write(files["Table of runs"]) as part:
-        results.drop(columns=["curve", "truth", "predicted"]).to_csv(part, index=False)
+        columns = ["curve", "truth", "predicted", "conditions"]
+        results.drop(columns=columns, errors="ignore").to_csv(part, index=False)
     save_figure(plot_comparison(results, title), files["Comparison"])
     save_figure(plot_curves(results), files["Curves"])
+    if args.conditions is not None:
+        under = summarize_conditions(results)
+        files |= {"Table of conditions": folder / "conditions.csv", "Conditions": folder / "conditions.png"}
+        with atomic_write(files["Table of conditions"]) as part:
+            under.to_csv(part, index=False)
+        save_figure(plot_conditions(under, title), files["Conditions"])
     for norm in args.norms if _reports_classes(results, args) else ():
         files[f"Confusion, {norm}"] = folder / f"confusion-{norm}.png"
         save_figure(plot_confusion(results, norm), files[f"Confusion, {norm}"])
@@ -150,6 +167,11 @@ def _add_size(parser):
     group.add_argument(
         "--baseline", type=norm_name, metavar="NORM", help="normalization to compare the others with (default: none)"
     )
+    group.add_argument(
+        "--conditions", nargs="*", metavar="NAME",
+        help="evaluate each network also under simulated changes of the recording, see `fastaudio-norm conditions`; "
+        "without names, under fifteen of them (default: only on unchanged clips)",
+    )  # fmt: skip
     group.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD",
         help="validation folds (default: all; synthetic clips: 1 2 3)",

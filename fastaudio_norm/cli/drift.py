@@ -5,49 +5,126 @@
 # %% auto #0
 __all__ = ['add_drift']
 
-# %% ../../nbs/cli/drift.ipynb #06f8ef75
+# %% ../../nbs/cli/drift.ipynb #3ad0aaab
 import argparse
-from functools import partial
+import json
+from pathlib import Path
 
-from .options import add_on_error, add_out, out_folder, report_skipped, save_figure
+from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
+from ..storage import atomic_write
 
-# %% ../../nbs/cli/drift.ipynb #39146655
-def _drift(args):
-    from fastaudio_norm.audio import SAMPLE_RATE, make_spec
+# %% ../../nbs/cli/drift.ipynb #fa33aefc
+_STATUSES = """exit status:
+  0    no drift
+  1    drift (also a crash of the program, which prints a traceback)
+  2    an error that you can fix, such as a missing folder
+  3    no drift, but unusable files were skipped
+  130, 143  interrupted by Ctrl-C, or by SIGTERM"""
+
+
+def _calibrate(folder, args, known):
+    "Calibrate a watch on held-out clips: a subfolder is a session, and so is a file that is in no subfolder."
     from fastaudio_norm.data import find_audio
-    from fastaudio_norm.measure import measure_files
-    from fastaudio_norm.monitor import DriftMonitor
+    from fastaudio_norm.monitor import measure_live
 
-    monitor, out = DriftMonitor(args.stats), out_folder(args)
-    about = monitor.known.about
-    if "spectrogram" not in about:
-        raise ValueError(f"{args.stats} does not name its spectrogram: measure again with `fastaudio-norm stats`")
-    if about["spectrogram"] == "own":
-        raise ValueError(f"{args.stats} is of a user's spectrogram: use `measure_files` and `DriftMonitor` in Python")
-    files, wave = find_audio(args.path), bool(about.get("waveform"))
-    options = about.get("spectrogram options", {"rate": SAMPLE_RATE})
-    spec = partial(make_spec, about["spectrogram"], **options)
-    found = measure_files(files, spec=spec, wave=wave, on_error=args.on_error)
-    monitor.merge(found.recorder.reduced(monitor.known.red_dims))
+    root = Path(args.calibrate)
+    clips = measure_live(find_audio(root), known, args.on_error, args.quiet)
+    sessions = [file if file.parent == root else file.parent for file in clips.files]
+    allowance = folder.watch.calibrate(clips.features, sessions)
+    folder.file.parent.mkdir(parents=True, exist_ok=True)
+    folder.save()
+    if not (args.quiet or args.json):
+        print(f"Calibrated on {len(set(sessions)):,} sessions: thresholds times {allowance:.2f}")
+
+
+def _save_outputs(drift, live, out, facts):
+    "Write statistics, plot and page. Returns their paths."
+    files = {"statistics": out / "live.json", "plot": out / "drift.png", "page": out / "drift.html"}
+    out.mkdir(parents=True, exist_ok=True)
+    live.save(files["statistics"])
+    save_figure(drift.show(), files["plot"])
+    with atomic_write(files["page"]) as part:
+        part.write_text(drift.to_html(facts=facts), encoding="utf-8")
+    return {name: str(file) for name, file in files.items()}
+
+# %% ../../nbs/cli/drift.ipynb #3cab64a2
+def _report(args, drift, text, content, skipped):
+    "Print a report. Returns the exit status."
+    alarm = drift is not None and drift.alarm
+    status = 1 if alarm else 3 if skipped else 0
+    if args.json:
+        empty = {"clips": 0, "alarm": False, "alarms": [], "words": [], "tests": {}, "causes": []}
+        print(json.dumps((drift.to_dict() if drift else empty) | content | {"skipped": skipped, "status": status}))
+    elif alarm or not args.quiet:
+        print(text)
+    report_skipped(skipped)
+    return status
+
+
+def _watch_facts(folder, drift, files):
+    "Facts about a watch for people, and for programs."
+    watch, first = folder.watch, folder.watch.clips - len(files) + 1
+    at = {n: str(files[n - first]) for n in drift.alarms}
+    facts = {"Watch": f"{watch.clips:,} clips, one false alarm expected per {watch.expect_alarm_every:,}"}
+    facts |= {f"Alarm at clip {n:,}": name for n, name in at.items()}
+    if folder.restarted:
+        facts["Note"] = "the statistics have changed, so the watch started again"
+    return facts, {"watched": watch.clips, "level": float(watch.level()), "files": list(at.values())}
+
+# %% ../../nbs/cli/drift.ipynb #922f13b5
+def _drift(args):
+    from fastaudio_norm.audio import printable_path
+    from fastaudio_norm.data import find_audio
+    from fastaudio_norm.monitor import DriftMonitor, FolderWatch, measure_live
+
+    monitor, out, folder = DriftMonitor(args.stats), out_folder(args), None
+    known, files, facts, content = monitor.known, find_audio(args.path), {"Folder": printable_path(args.path)}, {}
+    if args.calibrate and not args.expect_alarm_every:
+        raise ValueError("--calibrate needs --expect-alarm-every")
+    if args.expect_alarm_every:
+        folder = FolderWatch(out / "watch.json", known, args.expect_alarm_every)
+        monitor.watch, files = folder.watch, folder.new_files(files)
+        if args.calibrate:
+            _calibrate(folder, args, known)
+        if len(files) < 2:  # one clip shows no variation, so it waits for the next
+            return _report(args, None, f"{len(files)} new clips: too few", {"watched": folder.watch.clips}, {})
+    found = measure_live(files, known, args.on_error, args.quiet)
+    monitor.merge(found.recorder.reduced(known.red_dims), found.features)
     drift, live = monitor.report(), monitor.live
     live.about = {"skipped": found.skipped}
-    file, plot = out / "live.json", out / "drift.png"
-    out.mkdir(parents=True, exist_ok=True)
-    live.save(file)
-    save_figure(drift.show(), plot)
-    print(f"{drift}\n\nStatistics: {file}\nPlot:       {plot}")
-    status = report_skipped(found.skipped)
-    return 1 if drift.alarm else status
+    if folder:
+        own, content = _watch_facts(folder, drift, [printable_path(file) for file in found.files])
+        facts |= own
+    content |= _save_outputs(drift, live, out, facts)
+    if folder:  # last, so that an interrupted run is repeated
+        folder.mark(files)
+        folder.save()
+    lines = [f"{name}: {value}" for name, value in facts.items()]
+    lines += [f"{name.capitalize() + ':':12}{content[name]}" for name in ("statistics", "plot", "page")]
+    return _report(args, drift, f"{drift}\n\n" + "\n".join(lines), content, found.skipped)
 
-
+# %% ../../nbs/cli/drift.ipynb #1ae9ed56
 def add_drift(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm drift`."
     parser.description = (
         "Compare the clips in a folder with measured statistics. Print which tests alarm and what has changed. "
         "Exit status 1 means drift."
     )
+    parser.epilog, parser.formatter_class = _STATUSES, argparse.RawDescriptionHelpFormatter
     parser.set_defaults(command=_drift)
     parser.add_argument("stats", metavar="STATS", help="file of statistics, written by `fastaudio-norm stats`")
     parser.add_argument("path", metavar="DIR", help="folder of live audio")
+    parser.add_argument(
+        "--expect-alarm-every", type=positive_int, metavar="N",
+        help="watch the folder: count only files that are new since the last run, and alarm falsely once in N clips "
+        "(default: one test of all files)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calibrate", metavar="DIR",
+        help="once, before the watch begins: raise its thresholds for recording sessions like those in DIR, one per "
+        "subfolder, of clips that are not in STATS",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="print nothing without drift, and show no progress bars")
     add_on_error(parser)
-    add_out(parser, "drift.png and live.json, the statistics of the live audio")
+    add_out(parser, "drift.png, drift.html, live.json (statistics of the live audio) and watch.json")

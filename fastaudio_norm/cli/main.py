@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['make_parser', 'main']
 
-# %% ../../nbs/cli/main.ipynb #dd33d6dc
+# %% ../../nbs/cli/main.ipynb #8707bf47
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -16,12 +17,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from .compare import add_compare
+from .conditions import add_conditions
 from .drift import add_drift
 from .norms import add_norms
 from .predict import add_predict
 from .stats import add_stats
 from .train import add_train
 from .update import add_update
+from ..storage import printable
 
 # %% ../../nbs/cli/main.ipynb #ab4b89bb
 _COMMANDS = {
@@ -29,6 +32,7 @@ _COMMANDS = {
     "train": (add_train, "train a model with one normalization on all clips, with a model card"),
     "stats": (add_stats, "measure a folder of audio: statistics for SpecNormalize"),
     "norms": (add_norms, "list the normalizations that `compare` accepts"),
+    "conditions": (add_conditions, "list or hear the simulated recording conditions of `compare`"),
     "predict": (add_predict, "classify audio files with a trained model"),
     "drift": (add_drift, "check a folder of audio for drift from measured statistics"),
     "update": (add_update, "blend live statistics into training statistics and a model"),
@@ -89,9 +93,14 @@ def main(
     try:
         with _terminable():
             status = args.command(args)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would report it at the exit
+        parser.exit(141)
     except Exception as e:
         if (message := _user_error(e)) is None:
             raise
+        message = "\n".join(map(printable, message.split("\n")))  # it may contain names from files
         parser.exit(2, f"{parser.prog}: {message}\n")
     except KeyboardInterrupt as e:
         hint = "; run the same command again to resume" if getattr(args, "resumable", False) else ""

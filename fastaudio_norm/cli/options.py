@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['RESULTS', 'add_out', 'out_folder', 'save_figure', 'add_on_error', 'report_skipped', 'positive_int']
 
-# %% ../../nbs/cli/options.ipynb #8219960e
+# %% ../../nbs/cli/options.ipynb #c9d9bc46
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..names import ON_ERROR
-from ..storage import atomic_write, check_writable
+from ..storage import atomic_write, check_writable, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def report_skipped(
     "Write the list of skipped files to stderr."
     if not skipped:
         return 0
-    lines = [f"  {file}: {reason}\n" for file, reason in skipped.items()]
+    lines = [printable(f"  {file}: {reason}") + "\n" for file, reason in skipped.items()]
     sys.stderr.write(f"\nSkipped {len(lines):,} unusable file{'s' * (len(lines) > 1)}:\n{''.join(lines)}")
     return 3
 

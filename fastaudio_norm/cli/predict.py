@@ -5,31 +5,60 @@
 # %% auto #0
 __all__ = ['add_predict']
 
-# %% ../../nbs/cli/predict.ipynb #4a5b1970
+# %% ../../nbs/cli/predict.ipynb #f5277dc4
 import argparse
 import json
+import os
+import sys
+from glob import glob
 
-from .options import add_on_error, report_skipped
+from .options import add_on_error, positive_int, report_skipped
+from ..storage import printable
+
+# %% ../../nbs/cli/predict.ipynb #9b895789
+def _files(names):
+    "Audio files that the arguments of the command stand for."
+    from fastaudio_norm.data import find_audio
+
+    files = []
+    for name in names:
+        if name == "-":
+            files += [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line]
+        elif os.path.isdir(name):
+            try:
+                files += map(str, find_audio(name))
+            except FileNotFoundError:  # a folder without audio is reported like an unusable file
+                files.append(name)
+        elif not os.path.lexists(name) and (matches := sorted(glob(name, recursive=True))):
+            files += [match for match in matches if not os.path.isdir(match)]
+        else:
+            files.append(name)
+    if not files:
+        raise ValueError("Standard input must list audio files, one name on each line; it was empty")
+    return files
 
 # %% ../../nbs/cli/predict.ipynb #9e6631b2
 def _predict(args):
+    if args.stream:
+        return _predict_stream(args)
+    if args.rate or args.channels or args.hop:
+        raise ValueError("--rate, --channels and --hop describe a stream: add --stream, or leave them out for files")
     from fastaudio_norm.audio import BadAudio, check_files, printable_path
-    from fastaudio_norm.serve import load_model, predict
+    from fastaudio_norm.serve import load_model, predict_files
 
     model = load_model(args.model)
-    files, bad = check_files(args.files, args.on_error)
+    files, bad = check_files(_files(args.files), args.on_error, samples=args.on_error == "stop")
     rows, skipped = [], {printable_path(e.file): e.reason for e in bad}
     try:
-        for file in files:
-            try:
-                for prediction in predict(model, file, args.window):
-                    rows.append(_row(model, printable_path(file), prediction))
-                    if not args.json:
-                        _print_row(rows[-1], with_header=len(rows) == 1)
-            except BadAudio as e:
-                if args.on_error == "stop":
-                    raise
-                skipped[printable_path(file)] = e.reason
+        for file, result in predict_files(model, files, args.window):
+            if not isinstance(result, BadAudio):
+                rows.append(_row(model, printable_path(file), result))
+                if not args.json:
+                    _print_row(rows[-1], with_header=len(rows) == 1)
+            elif args.on_error == "stop":
+                raise result
+            else:
+                skipped[printable_path(file)] = result.reason
     finally:
         if args.json:
             errors = [{"file": file, "error": reason} for file, reason in skipped.items()]
@@ -50,9 +79,9 @@ def _row(model, file, prediction):
 
 def _print_row(row, with_header):
     if "values" in row:
-        header, cells = "values", [", ".join(f"{name} {value:.4g}" for name, value in row["values"].items())]
+        header, cells = "values", [", ".join(f"{printable(name)} {value:.4g}" for name, value in row["values"].items())]
     else:
-        ranked = [f"{name} {p:.1%}" for name, p in row["probabilities"].items()]
+        ranked = [f"{printable(name)} {p:.1%}" for name, p in row["probabilities"].items()]
         several = row.get("classes")
         header = "class" if several is None else "classes"
         first = 1 if several is None else len(several)
@@ -63,6 +92,45 @@ def _print_row(row, with_header):
     columns = "".join(f"{cell + ' ':<{width}}" for cell, width in zip(cells, (24, 40)))
     print(f"{row['start']:8.2f} {row['end']:8.2f}  {columns}{row['file']}", flush=True)
 
+# %% ../../nbs/cli/predict.ipynb #481e9cf6
+def _predict_stream(args):
+    import numpy as np
+
+    from fastaudio_norm.serve import StreamingClassifier, load_model
+
+    if args.files:
+        raise ValueError(f"--stream reads standard input, got files as well: {', '.join(args.files)}")
+    if sys.stdin.isatty():
+        raise ValueError("--stream expects samples from standard input, got a terminal: start with `arecord … |`")
+    model = load_model(args.model)
+    channels = args.channels or model.channels or 1
+    stream = StreamingClassifier(model, args.window or 10.0, args.hop, args.rate)
+    if model.channels not in (None, channels):
+        raise ValueError(f"The model expects {model.channels} channels, got --channels {channels}")
+    if stream.per_window and not args.json:
+        print(f"Normalized per window: {stream}", file=sys.stderr)
+    printed, rest = 0, b""
+    while data := sys.stdin.buffer.read1(2**16):
+        data = rest + data
+        whole = len(data) // (2 * channels) * 2 * channels
+        rest = data[whole:]
+        samples = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T.astype(np.float32) / 32768
+        printed = _print_predictions(model, stream.push(samples), args.json, printed)
+    _print_predictions(model, stream.finish(), args.json, printed)
+    return 0
+
+
+def _print_predictions(model, predictions, as_json, printed):
+    "Print predictions of a stream; return the number of rows printed so far."
+    for prediction in predictions:
+        row = _row(model, "-", prediction)
+        if as_json:
+            print(json.dumps(row), flush=True)
+        else:
+            _print_row(row, with_header=not printed)
+        printed += 1
+    return printed
+
 # %% ../../nbs/cli/predict.ipynb #9d0a5a99
 def _seconds(text):
     seconds = float(text)
@@ -71,17 +139,43 @@ def _seconds(text):
     return seconds
 
 
+class _Stream(argparse.Action):
+    "Set the option; files are then not required."
+
+    def __init__(self, *args, files, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.files = files
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        namespace.stream = True
+        self.files.required = False
+
+
 def add_predict(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm predict`."
     parser.description = "Print the class probabilities of audio files, or the numbers of a model for regression."
     parser.set_defaults(command=_predict)
     parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="audio files of any sample rate, length and number of channels"
-    )
+    files = parser.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="audio files of any sample rate and length; folders; patterns; - reads names from standard input",
+    )  # fmt: skip
     parser.add_argument(
         "--window", type=_seconds, metavar="SECONDS",
-        help="classify in windows of this length (default: each file as a whole; files over 60 s in windows of 10 s)",
+        help="classify in windows of this length (default: each file as a whole; files over 60 s and streams in "
+        "windows of 10 s)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print all probabilities, as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print all probabilities, as JSON; for a stream, one line for each window"
+    )
+    stream = parser.add_argument_group("streams")
+    stream.add_argument(
+        "--stream", action=_Stream, nargs=0, default=False, files=files,
+        help="read raw 16-bit samples (s16le) from standard input instead of files",
+    )  # fmt: skip
+    stream.add_argument("--rate", type=positive_int, metavar="HZ", help="sample rate (default: the model's)")
+    stream.add_argument("--channels", type=positive_int, metavar="N", help="channels (default: the model's, or 1)")
+    stream.add_argument(
+        "--hop", type=_seconds, metavar="SECONDS", help="time from window to window (default: the window's length)"
+    )
     add_on_error(parser)

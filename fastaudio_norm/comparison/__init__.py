@@ -6,6 +6,14 @@ from fastaudio_norm.comparison.training import ClipTrainer
 from fastaudio_norm.comparison.own_learner import compare_learners
 from fastaudio_norm.comparison.results import Results
 from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor
+from fastaudio_norm.comparison.conditions import (
+    ApplyCondition,
+    evaluate_conditions,
+    format_conditions,
+    plot_conditions,
+    summarize_conditions,
+    under_condition,
+)
 from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize
 from fastaudio_norm.comparison.html_report import write_report
 from fastaudio_norm.comparison.plots import FOLD_COLORS, FOLD_MARKERS, plot_comparison, plot_confusion, plot_curves

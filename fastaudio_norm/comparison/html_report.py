@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PAGE', 'write_report']
 
-# %% ../../nbs/comparison/html_report.ipynb #10954c2a
+# %% ../../nbs/comparison/html_report.ipynb #4591c8b7
 import base64
 import io
 from collections.abc import Iterator
@@ -17,6 +17,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fastaudio_norm.comparison.conditions import (
+    condition_names, format_conditions, plot_conditions, summarize_conditions,
+)
 from .plots import plot_comparison, plot_confusion, plot_curves
 from .report import class_accuracies, summarize, table_cells, table_notes
 from .scores import target_of
@@ -89,6 +92,10 @@ def _sections(results: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
     table = summarize(results)
     notes = "".join(f"<li>{escape(note)}</li>" for note in table_notes(table))
     yield "Result", _table(table_cells(table), index=False) + f"<ul>{notes}</ul>"
+    if condition_names(results):
+        under = summarize_conditions(results)
+        image = _image(plot_conditions(under), "Score of each normalization under each condition")
+        yield "Changed recording conditions", image + f"<pre>{escape(format_conditions(under))}</pre>"
     yield "Every run", _image(plot_comparison(results), "Score of every run by normalization")
     yield "Learning curves", _image(plot_curves(results, columns=2), "Validation score by epoch")
     if target_of(results) == "label" and "predicted" in results:

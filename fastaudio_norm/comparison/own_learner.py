@@ -23,8 +23,9 @@ from fastai.callback.schedule import Learner  # with fit_one_cycle
 from fastai.torch_core import default_device, set_seed
 from fastai.vision.core import get_c
 
-from ..audio import SAMPLE_RATE, about_spec
-from .training import Training, source_text, train_runs
+from ..audio import SAMPLE_RATE, Condition, about_spec, make_conditions
+from .conditions import ApplyCondition, check_conditions
+from .training import Training, describe_conditions, source_text, train_runs
 from ..data import Metric, find_metric, kind_of_loaders
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, EachEpoch, Recipe, make_tfms
@@ -45,6 +46,7 @@ def make_checked(
 ) -> Learner:
     "The learner that a function makes for a normalization. Raises `ValueError` if it cannot be compared."
     item_tfms, batch_tfms = make_tfms(norm, recipe, rate)
+    item_tfms = [ApplyCondition(), *item_tfms]
     learn = make_learner({"item_tfms": item_tfms, "batch_tfms": batch_tfms}, fold)
     if not isinstance(learn, Learner):
         raise ValueError(f"`make_learner` must return a Learner, got {learn!r}")
@@ -113,7 +115,7 @@ def _first_metric(learn, kind):
     except ValueError:
         return find_metric(learn.metrics[0], kind)
 
-
+# %% ../../nbs/comparison/own_learner.ipynb #aec4529a
 def compare_learners(
     make_learner: Callable[[dict, int | str], Learner],  # called with the transforms and the fold; see above
     norms: Sequence[str] = DEFAULT_NORMS,  # short names, see `make_norm`
@@ -128,6 +130,7 @@ def compare_learners(
     deterministic: bool = False,  # whether results are exactly the same on a GPU too, which is slower
     out: str | Path | None = None,  # folder to save runs in, and to look for finished runs; default: not saved
     cbs: Callable | None = None,  # called with norm, fold and number of a run; returns more callbacks for the run
+    conditions: Sequence[str | Condition] = (),  # changes of the recording to evaluate under, see `make_condition`
     jobs: int = 1,  # number of processes that share the runs, the threads and the GPUs
 ) -> pd.DataFrame:  # one row per run, as from `compare`
     """Train and validate a learner of your own for each normalization, fold and run.
@@ -139,6 +142,9 @@ def compare_learners(
     folds, norms = list(dict.fromkeys(folds)), list(dict.fromkeys(norms))
     functions = {"make_learner": make_learner, "fit": fit, "cbs": cbs}
     texts = {name: source_text(function, name) for name, function in functions.items() if function is not None}
+    conditions = make_conditions(conditions, seed)
+    texts |= {"conditions": describe_conditions(conditions)} if conditions else {}
+    check_conditions(conditions, rate)
     for norm in norms:
         make_tfms(norm, recipe, rate)
     set_seed(seed)
@@ -154,7 +160,7 @@ def compare_learners(
     }  # fmt: skip
     del learn
     wanted = list(product(folds, norms, range(runs)))
-    training = Training(partial(_fit, make_learner, recipe, rate, fit), seed, deterministic, cbs)
+    training = Training(partial(_fit, make_learner, recipe, rate, fit), seed, deterministic, cbs, conditions)
     with TemporaryDirectory() as temporary:
         folder, epochs = temporary if out is None else out, None if fit else recipe.epochs
         file, frame = train_runs(folder, common, wanted, training, score, epochs, jobs)

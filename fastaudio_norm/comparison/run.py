@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_settings', 'prepare_comparison', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #fe113a86
+# %% ../../nbs/comparison/run.ipynb #e277d840
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -17,9 +17,10 @@ from typing import Any
 import pandas as pd
 from fastai.torch_core import default_device
 
-from ..audio import CachedClips, about_spec, cached_clips
+from ..audio import CachedClips, Condition, about_spec, cached_clips, make_conditions
+from .conditions import check_conditions
 from .dataset import DataSet, prepare_data
-from .training import ClipTrainer, Training, source_text, train_runs
+from .training import ClipTrainer, Training, describe_conditions, source_text, train_runs
 from ..data import Target
 from ..names import DEFAULT_NORMS
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16
@@ -105,6 +106,7 @@ def compare(
     rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the files, up to 16 kHz
     metric: Any = None,  # score of a run, see `find_metric`; default: by the target
     cbs: Callable | None = None,  # called with norm, fold and number of a run; returns fastai callbacks for the run
+    conditions: Sequence[str | Condition] = (),  # changes of the recording to evaluate under, see `make_condition`
     jobs: int = 1,  # number of processes that share the runs, the threads and the GPUs
 ) -> pd.DataFrame:  # one row per run
     """Train and validate a new network for each normalization, fold and run.
@@ -112,17 +114,22 @@ def compare(
     Columns: norm, fold, run, seed, epochs; score and valid_loss of the last epoch; curve, training loss, validation
     loss and score of each epoch; truth and predicted of the validation clips. `attrs` has file; data, a description;
     target, classes, metric, baseline, settings; valid_per_train, size of a validation split relative to its training
-    split; groups of the validation clips by fold, if known; skipped, reasons by file name. Raises `ValueError` for
-    unknown folds or names before any work, and whatever `read_clips`, `cached_clips` and `Results` raise.
+    split; groups of the validation clips by fold, if known; skipped, reasons by file name. With conditions, the column
+    `conditions` has the score and predicted under each of them. Raises `ValueError` for unknown folds or names before
+    any work, and whatever `read_clips`, `cached_clips` and `Results` raise.
     """
-    cbs_text = {"cbs": source_text(cbs, "cbs")} if cbs else {}
+    conditions = make_conditions(conditions, seed)
+    texts = {"cbs": source_text(cbs, "cbs")} if cbs else {}
+    texts |= {"conditions": describe_conditions(conditions)} if conditions else {}
     data, clips, settings = prepare_comparison(
         path, norms, recipe, folds, arch, bs, seed, deterministic, seconds, cache, on_error, table, n_folds, rate,
-        metric, **cbs_text,
+        metric, **texts,
     )  # fmt: skip
+    check_conditions(conditions, data.rate)
     norms = list(dict.fromkeys(norms))
     wanted = list(product(data.folds, norms, range(runs)))
-    training = Training(ClipTrainer(data.df, path, clips, recipe, arch, bs, metric), seed, deterministic, cbs)
+    trainer = ClipTrainer(data.df, path, clips, recipe, arch, bs, metric)
+    training = Training(trainer, seed, deterministic, cbs, conditions)
     with TemporaryDirectory() as temporary:
         folder = temporary if out is None else out
         file, frame = train_runs(folder, settings, wanted, training, data.metric, recipe.epochs, jobs)

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['load_audio', 'save_audio']
 
-# %% ../../nbs/compat/audio_io.ipynb #9dfc5932
+# %% ../../nbs/compat/audio_io.ipynb #13d79c76
 import os
 
 import soundfile
 import torch
+
+from .audio_length import with_length
 
 # %% ../../nbs/compat/audio_io.ipynb #396408b4
 def load_audio(
@@ -19,14 +21,15 @@ def load_audio(
 ) -> tuple[torch.Tensor, int]:  # float32 tensor [channels, samples] with full scale 1; sample rate in Hz
     """Read an audio file.
 
-    Raises `FileNotFoundError` if there is no such file, and `ValueError` if the file is not readable as audio or the
-    requested range contains no samples.
+    Raises `FileNotFoundError` if there is no such file, another `OSError` if it cannot be opened, and `ValueError` if
+    the file is not readable as audio or the requested range contains no samples.
     """
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"Audio file does not exist: {path}")
     try:
-        samples, sample_rate = soundfile.read(path, num_frames, frame_offset, dtype="float32", always_2d=True)
+        source = with_length(path)
+    except FileNotFoundError as e:
+        raise FileNotFoundError(f"Audio file does not exist: {path}") from e
+    try:
+        samples, sample_rate = soundfile.read(source, num_frames, frame_offset, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, TypeError) as e:  # TypeError: raw samples without a header
         raise ValueError(f"Cannot read {path} as audio: {e}") from e
     if not len(samples):

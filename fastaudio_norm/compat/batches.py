@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['encodes']
 
-# %% ../../nbs/compat/batches.ipynb #4a105e8c
+# %% ../../nbs/compat/batches.ipynb #82e8d500
 import warnings
+from functools import partial
 
 import fastaudio.augment.functional
 import fastaudio.augment.spectrogram
@@ -29,6 +30,8 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 from fasttransform.transform import Transform
 
+from ..layers import clip_by_clip
+
 # %% ../../nbs/compat/batches.ipynb #529716a3
 def _accept_batches(
     transform: type[Transform],
@@ -42,11 +45,17 @@ def _accept_batches(
     def encodes(self, x: kind):
         if x.ndim == dims and x.device.type == "cpu":
             return encode_item(self, x)
-        items = [encode_item(self, item) for item in x.cpu().view(-1, *x.shape[-dims:])]
-        if len({item.shape for item in items}) > 1:
-            name = transform.__name__
-            raise ValueError(f"{name} returned items of different sizes: move it from batch_tfms to item_tfms")
-        out = torch.stack(items).to(x.device)
+
+        def encode_items(batch):
+            items = [encode_item(self, item) for item in batch]
+            if len({item.shape for item in items}) > 1:
+                name = transform.__name__
+                raise ValueError(f"{name} returned items of different sizes: move it from batch_tfms to item_tfms")
+            return torch.stack(items).to(x.device)
+
+        if x.ndim > dims and isinstance(vars(x).get("lengths"), tuple) and kind is AudioTensor:
+            return clip_by_clip(encode_items, x.cpu())
+        out = encode_items(x.cpu().view(-1, *x.shape[-dims:]))
         return out if x.ndim > dims else out[0]
 
 
@@ -54,6 +63,13 @@ for transform in (AddNoise, RemoveSilence, Resample, ResizeSignal, SignalCutout,
     _accept_batches(transform, AudioTensor, 2)
 for transform in (CropTime, Delta, MaskFreq, MaskTime, TfmResize):
     _accept_batches(transform, AudioSpectrogram, 3)
+
+_downmix = DownmixMono.encodes.invoke(DownmixMono, AudioTensor)
+
+
+@DownmixMono
+def encodes(self, x: AudioTensor):
+    return clip_by_clip(partial(_downmix, self), x)
 
 # %% ../../nbs/compat/batches.ipynb #99d20a53
 _colored_noise = fastaudio.augment.functional.colored_noise

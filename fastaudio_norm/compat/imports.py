@@ -92,7 +92,7 @@ def _replace_audio_functions() -> None:
     signal.audio_extensions = tuple(sorted({*signal.audio_extensions, ".wav", ".flac", ".ogg", ".mp3"}))
 
 # %% ../../nbs/compat/imports.ipynb #d0a94208
-_MODULES = ("axes", "batches", "padding", "blocks", "display", "tensors", "pickling")  # in this order
+_MODULES = ("axes", "resampling", "batches", "padding", "blocks", "display", "tensors", "pickling")  # in this order
 _CHANGES = [f"fastaudio_norm.compat.{name}" for name in _MODULES]
 
 

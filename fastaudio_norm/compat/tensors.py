@@ -13,14 +13,38 @@ from fastai.torch_core import TensorBase
 from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 
-# %% ../../nbs/compat/tensors.ipynb #d4e233f7
+# %% ../../nbs/compat/tensors.ipynb #0303a62f
+_IN_PLACE = (  # functions that leave each value at its place
+    "add sub mul div true_divide rsub neg abs clamp where masked_fill to cpu cuda clone contiguous detach float double "
+    "half bfloat16 pin_memory as_subclass __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ "
+    "__rtruediv__ __get__"
+).split()
+
+
+_SET_DATA = torch.Tensor.data.__set__
+
+
+def _lengths_after(func, x, inputs, result):
+    "Lengths of the clips in `result` of an operation on a padded `x`; the operation's name if they are unknown."
+    if func is torch.stack and all(isinstance(vars(clip).get("lengths"), tuple) for clip in inputs):
+        return tuple(length for clip in inputs for length in clip.lengths)
+    return x.lengths if func.__name__ in _IN_PLACE and result.shape == x.shape else func.__name__
+
+
 @classmethod
 def _torch_function(cls, func: Callable, types, args=(), kwargs=None):
+    if func == _SET_DATA and "lengths" in vars(args[0]):
+        args[0].lengths = vars(args[1]).get("lengths", "data")
     result = TensorBase.__torch_function__.__func__(cls, func, types, args, kwargs)
     for tensor in result if isinstance(result, (tuple, list)) else (result,):
-        if isinstance(tensor, cls) and not vars(tensor):
+        if isinstance(tensor, cls):
             inputs = [x for arg in args for x in (arg if isinstance(arg, (tuple, list)) else (arg,))]
-            tensor.set_meta(next((x for x in inputs if isinstance(x, cls) and vars(x)), None), as_copy=True)
+            inputs = [x for x in inputs if isinstance(x, cls)]
+            if not vars(tensor):
+                tensor.set_meta(next((x for x in inputs if vars(x)), None), as_copy=True)
+            padded = next((x for x in inputs if "lengths" in vars(x)), None)
+            if padded is not None and padded is not tensor:
+                tensor.lengths = _lengths_after(func, padded, inputs, tensor)
     return result
 
 

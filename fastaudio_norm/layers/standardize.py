@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ESTIMATES', 'offset_and_scale', 'standardize', 'clip_statistics', 'dataset_statistics', 'SpecNorm']
 
-# %% ../../nbs/layers/standardize.ipynb #f9d726d6
+# %% ../../nbs/layers/standardize.ipynb #867d52e6
+import math
 import numpy as np
 import torch
 from collections.abc import Sequence
@@ -103,8 +104,10 @@ def clip_statistics(
         if method == "zscore" and 3 in axes:
             x = at_least_float32(x)
             moments = moments_per_row(x).pooled(axes)
-            std = np.sqrt(moments.m2 / np.maximum(moments.n, 1))
-            return tuple(torch.from_numpy(statistic).to(x.dtype) for statistic in (moments.mean, std))
+            n = math.prod(x.shape[axis] for axis in axes)
+            statistics = np.stack([moments.mean, np.sqrt(moments.m2 / max(n, 1))])
+            statistics[:, moments.n < n] = np.nan  # the moments skip NaN and infinity
+            return tuple(torch.from_numpy(statistics).to(x.dtype))
     x = at_least_float32(x)
     if method == "zscore":
         return torch.std_mean(x, axes, correction=0, keepdim=True)[::-1]

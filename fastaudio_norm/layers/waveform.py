@@ -39,6 +39,11 @@ def _loudness_gain(x, sample_rate, level):
     "Gain [..., 1, 1] that brings `x` [..., channels, samples] to `level` LUFS; NaN or infinite for silence."
     from torchaudio.functional import loudness
 
+    if x.shape[-2] == 6:
+        x = x[..., [0, 1, 2, 4, 5], :]
+    elif x.shape[-2] > 5:
+        advice = 'Use method="rms", per_channel=True, or a down-mix'
+        raise ValueError(f"Loudness is defined for up to 5 channels and for 5.1, got {x.shape[-2]} channels. {advice}")
     if x.requires_grad:
         x = x.view_as(x)
         x.register_hook(lambda grad: grad.where(grad.isfinite(), 0.0))  # the gradient of silence is not finite

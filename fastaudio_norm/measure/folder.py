@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['measure_files', 'measure']
 
-# %% ../../nbs/measure/folder.ipynb #552eb14f
+# %% ../../nbs/measure/folder.ipynb #90f21ca1
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from fastaudio.core.spectrogram import AudioToSpec
@@ -54,15 +55,18 @@ class _FileToSpec:
         return spec.as_subclass(torch.Tensor).numpy()[None], clip.duration, spec_settings(spec)
 
 # %% ../../nbs/measure/folder.ipynb #454ece0b
-def _measure_remaining(measurement, progress, to_spec, by_clip, on_error):
+def _measure_remaining(measurement, progress, to_spec, by_clip, on_error, quiet, on_clip):
     "Add the files that `progress` has not counted yet."
-    total, remaining, hidden = len(progress.files), progress.files[progress.done :], rank_and_world_size()[0] > 0
-    bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=hidden, leave=False)
+    total, remaining = len(progress.files), progress.files[progress.done :]
+    hide = True if quiet or rank_and_world_size()[0] > 0 else None  # None: hide it unless stderr is a terminal
+    bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=hide, leave=False)
     with bar, closing(map_in_processes(to_spec, remaining)) as results:
         for file, clip, error in results:
             try:
                 if not error:
-                    measurement.add(*clip, by_clip)
+                    features = measurement.add(*clip, by_clip)
+                    if on_clip:
+                        on_clip(file, features)
             except ValueError as e:  # for example, a spectrogram of another size
                 error = BadAudio(file, str(e))
             if error and on_error == "stop":
@@ -92,6 +96,8 @@ def measure_files(
     on_error: str = "stop",  # "stop" at unusable files, or "skip" them
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from
     rate: int | None = None,  # sample rate to resample to, Hz
+    quiet: bool = False,  # whether to hide progress bars also on a terminal
+    on_clip: Callable[[Path, np.ndarray], None] | None = None,  # gets the features [1, features] of each clip, in order
 ) -> Measurement:
     """Measure the spectrograms of `files`, each mixed down to one channel and resampled to one sample rate.
 
@@ -102,13 +108,13 @@ def measure_files(
     rate = _choose_rate(files, spec, rate)
     make_image = _FileToSpec(spec, rate, wave)
     rank, world_size = rank_and_world_size()
-    own, unusable = check_files(files[rank::world_size], on_error)
+    own, unusable = check_files(files[rank::world_size], on_error, quiet=quiet)
     settings = {"spec": about_spec(spec, rate), "wave": wave, "by_clip": by_clip, "rank": [rank, world_size]}
     settings |= {name: version(name) for name in ("fastaudio-norm", "torch", "torchaudio")}
     path = Path(checkpoint) if checkpoint else None
     progress = Checkpoint(path.with_name(f"{path.name}.{rank}") if path and world_size > 1 else path, own, settings)
     measurement = progress.resume()
-    _measure_remaining(measurement, progress, make_image, by_clip, on_error)
+    _measure_remaining(measurement, progress, make_image, by_clip, on_error, quiet, on_clip)
     measurement.skipped |= {printable_path(e.file): e.reason for e in unusable}
     if world_size > 1:
         progress.save(measurement, now=True)  # this process may wait long for another one, in vain

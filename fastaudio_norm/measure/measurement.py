@@ -29,13 +29,14 @@ class Measurement:
         seconds: float,  # duration of the clip
         settings: dict[str, Any] | None,  # how the spectrogram was made, see `spec_settings`
         by_clip: bool,  # whether to update the sampling errors also
-    ) -> None:
+    ) -> np.ndarray | None:  # features of the clip [1, features]; None for a clip without values
         "Count one clip. Raises `ValueError`, and counts nothing, if `StatsRecorder.update` refuses the spectrogram."
-        self.recorder.update(spec, settings=settings)
+        features = self.recorder.update(spec, settings=settings)
         if by_clip:
             self.errors.update(spec)
         self.clips += 1
         self.seconds += seconds
+        return features
 
     def merge(
         self,

@@ -2,8 +2,12 @@
 
 import fastaudio  # first: other threads that import a module of this package wait until it is complete
 
-from fastaudio_norm.monitor.two_sample import drift_tests, hotelling_test, ks_distances
-from fastaudio_norm.monitor.drift import Drift, compare_bins, describe_drift, detect_drift
+from fastaudio_norm.monitor.two_sample import drift_tests, hotelling_test, ks_distances, shrunk_covariance
+from fastaudio_norm.monitor.sequential import DriftWatch, average_run_length, mewma_threshold
+from fastaudio_norm.monitor.clip_model import ClipModel, line_response
+from fastaudio_norm.monitor.causes import compare_causes, name_cause
+from fastaudio_norm.monitor.drift import Drift, compare_bins, detect_drift
 from fastaudio_norm.monitor.drift_monitor import DriftMonitor
+from fastaudio_norm.monitor.folder_watch import FolderWatch, LiveClips, measure_live
 from fastaudio_norm.monitor.drift_callback import DriftCallback
 from fastaudio_norm.monitor.update import StatsUpdate, update_stats

@@ -5,16 +5,19 @@
 # %% auto #0
 __all__ = ['DriftMonitor']
 
-# %% ../../nbs/monitor/drift_monitor.ipynb #c5fb1fa8
+# %% ../../nbs/monitor/drift_monitor.ipynb #1c00d5f9
 from pathlib import Path
 
+import numpy as np
 from fastai.torch_core import TensorImageBase
 from fastcore.basics import patch
 from matplotlib.figure import Figure
 
 from ..audio import spec_settings
 from .drift import Drift, detect_drift
+from .sequential import DriftWatch
 from ..stats import StatsRecorder
+from ..transforms import known_lengths
 
 # %% ../../nbs/monitor/drift_monitor.ipynb #751d4a54
 class DriftMonitor:
@@ -28,6 +31,7 @@ class DriftMonitor:
         stats: StatsRecorder | str | Path,  # recorder with quantiles and clips, or a file from `fastaudio-norm stats`
         false_alarms: float = 0.05,  # probability of an alarm in one report although nothing has changed
         window: int | None = None,  # clips to remember; the oldest quarter is forgotten at a time; default: all
+        expect_alarm_every: int | None = None,  # clips between false alarms of a `DriftWatch`; default: tests only
     ):
         known = stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats)
         known.reduced((0, 1, 3))  # raises ValueError for statistics that are not per frequency bin
@@ -40,6 +44,7 @@ class DriftMonitor:
             raise ValueError(f"`window` must be at least 4 clips, got {window}")
         self.known, self.false_alarms, self.window = known, false_alarms, window
         self.blocks = [self._new_block()]
+        self.watch = DriftWatch(known.clips, expect_alarm_every) if expect_alarm_every else None
 
     def _new_block(self):
         return StatsRecorder(self.known.red_dims, quantiles=True, settings=self.known.settings, clips=True)
@@ -48,6 +53,11 @@ class DriftMonitor:
     def clips(self) -> int:
         "Number of clips remembered."
         return sum(block.clips.bins.n for block in self.blocks if block.clips)
+
+    @property
+    def alarms(self) -> list[int] | None:
+        "Numbers of the remembered clips at which the watch alarmed; None without a watch."
+        return self.watch and [n for n in self.watch.alarms if n > self.watch.clips - self.clips]
 
     @property
     def live(self) -> StatsRecorder:
@@ -63,8 +73,13 @@ def update(
     self: DriftMonitor,
     specs: TensorImageBase,  # [clips, channel, frequency, time], not normalized
 ) -> None:
-    "Count clips. Raises `ValueError` if the spectrograms were made with other settings or are not finite."
-    self.blocks[-1].update(specs, settings=spec_settings(specs))
+    """Count clips, without their padding.
+
+    Raises `ValueError` if the spectrograms were made with other settings or are not finite.
+    """
+    features = self.blocks[-1].update(specs, known_lengths(specs, self), spec_settings(specs))
+    if self.watch and features is not None:
+        self.watch.update(features)
     if self.window and self.blocks[-1].clips.bins.n >= self.window / 4:
         self.blocks = [*self.blocks[-3:], self._new_block()]
 
@@ -73,17 +88,38 @@ def update(
 def merge(
     self: DriftMonitor,
     live: StatsRecorder,  # `live` of another monitor, with the same settings
+    features: np.ndarray | None = None,  # of its clips, in their order, if this monitor has a `watch`
 ) -> None:
-    "Count the clips of another monitor. Raises `ValueError` if its settings differ."
+    "Count the clips of another monitor. Raises `ValueError` if its settings differ, or if the watch lacks features."
+    if self.watch and features is None:
+        raise ValueError("A watch needs the features of each clip: pass `features`, see `StatsRecorder.update`")
     self.blocks[-1].merge(live)
+    if self.watch:
+        self.watch.update(features)
+
+
+@patch
+def reset(
+    self: DriftMonitor,
+    stats: StatsRecorder | str | Path | None = None,  # new statistics, such as those after `update_stats`
+) -> None:
+    "Forget all clips and alarms. The allowance of a calibrated watch stays."
+    every = self.watch and self.watch.expect_alarm_every
+    new = DriftMonitor(self.known if stats is None else stats, self.false_alarms, self.window, every)
+    if self.watch:
+        new.watch.allowance = self.watch.allowance
+    vars(self).update(vars(new))
 
 # %% ../../nbs/monitor/drift_monitor.ipynb #a42601fb
 @patch
 def report(self: DriftMonitor) -> Drift:
-    "Compare the clips remembered with the training clips. Raises `ValueError` if there are fewer than two."
+    """Compare the clips remembered with the training clips. Raises `ValueError` if there are fewer than two.
+
+    With `expect_alarm_every`, only an alarm of the watch during the remembered clips counts as an alarm.
+    """
     if self.clips < 2:
         raise ValueError(f"DriftMonitor needs at least two clips, got {self.clips}: call `update` first")
-    return detect_drift(self.live, self.known, self.false_alarms)
+    return detect_drift(self.live, self.known, self.false_alarms, self.alarms)
 
 
 @patch

@@ -5,7 +5,9 @@
 # %% auto #0
 __all__ = ['StatsUpdate', 'update_stats']
 
-# %% ../../nbs/monitor/update.ipynb #ac418e2a
+# %% ../../nbs/monitor/update.ipynb #8399a3a2
+import hashlib
+import json
 import shutil
 from datetime import datetime, timezone
 from itertools import count
@@ -92,6 +94,23 @@ def _back_up(file):
     return copy
 
 
+def _fingerprint(live):
+    "Hash of the counted values."
+    content = live.to_dict()
+    counted = [content["settings"], content["n"], content["mean"], content["m2"]]
+    return hashlib.sha256(json.dumps(counted).encode()).hexdigest()[:16]
+
+
+def _refuse_repetition(updates, fingerprint):
+    "Raise `ValueError` if an earlier update blended the same live statistics."
+    same = [entry for entry in updates if isinstance(entry, dict) and entry.get("live") == fingerprint]
+    if same:
+        raise ValueError(
+            f"These live statistics were already blended in on {same[0].get('when')}; measure new clips with "
+            "`fastaudio-norm drift`, or restore the backup first"
+        )
+
+# %% ../../nbs/monitor/update.ipynb #bda7f8d0
 def update_stats(
     stats: str | Path,  # file from `fastaudio-norm stats`, to be replaced
     live: StatsRecorder | str | Path,  # statistics of live spectrograms, or a file from `fastaudio-norm drift`
@@ -102,7 +121,8 @@ def update_stats(
     """Blend live statistics into a file of statistics, and keep a copy of the old file.
 
     `about["updates"]` of the new statistics lists every update with its time, its weight and the names of the backups.
-    Raises `ValueError`, and changes no file, if the two statistics or the model do not fit each other.
+    Raises `ValueError`, and changes no file, if the two statistics or the model do not fit each other, or if an
+    earlier update blended the same live statistics.
     """
     stats = Path(stats)
     before = StatsRecorder.load(stats)
@@ -110,6 +130,8 @@ def update_stats(
     updates = before.about.get("updates", [])
     if not isinstance(updates, list):
         raise ValueError(f"{stats}: `about['updates']` must be a list, got {updates!r}")
+    fingerprint = _fingerprint(live)
+    _refuse_repetition(updates, fingerprint)
     after = before.blended(live, weight)
     classifier = model and SoundClassifier.load(model)
     if classifier:
@@ -118,6 +140,7 @@ def update_stats(
         log = {
             "when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "weight": weight,
             "live clips": live.clips.bins.n if live.clips else None, "statistics before": _back_up(stats).name,
+            "live": fingerprint,
         }  # fmt: skip
         if classifier:
             log["model before"] = _back_up(Path(model)).name

@@ -9,5 +9,6 @@ from fastaudio_norm.serve.convert import as_pipeline
 from fastaudio_norm.serve.final import FinalModel, train_final
 from fastaudio_norm.serve.exported import ExportedModel, load_model
 from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
-from fastaudio_norm.serve.predict import MAX_WHOLE_SECONDS, Prediction, predict
+from fastaudio_norm.serve.predict import MAX_WHOLE_SECONDS, Prediction, predict, predict_files
 from fastaudio_norm.serve.resample import ResampleLayer
+from fastaudio_norm.serve.streaming import StreamingClassifier

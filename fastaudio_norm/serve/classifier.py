@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ACTIVATIONS', 'WaveformModel', 'SoundClassifier']
 
-# %% ../../nbs/serve/classifier.ipynb #880dd5c5
+# %% ../../nbs/serve/classifier.ipynb #495a883c
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from ..layers import SpecNorm
+from ..layers import SpecNorm, check_lengths, groups_of_equal_length
 from .front_end import Spectrum
 from .resample import ResampleLayer
 from ..stats import StatsRecorder, settings_difference
@@ -102,6 +102,19 @@ class SoundClassifier(WaveformModel):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return ACTIVATIONS[self.target](self.network(self.front(x)))
+
+# %% ../../nbs/serve/classifier.ipynb #032d0449
+@patch
+def outputs_of_padded(
+    self: WaveformModel,
+    x: torch.Tensor,  # waveforms [batch, channels, samples] at `sample_rate`, padded at the end
+    lengths: Sequence[int],  # samples of each clip without padding
+) -> torch.Tensor:  # [batch, classes]
+    "Outputs of each clip without its padding. Raises `ValueError` if the lengths do not fit `x`."
+    outputs = {}
+    for length, group in groups_of_equal_length(check_lengths(x, lengths)):
+        outputs |= dict(zip(group, self(x[group, ..., :length])))
+    return torch.stack([outputs[i] for i in range(len(x))])
 
 # %% ../../nbs/serve/classifier.ipynb #e834159e
 @patch

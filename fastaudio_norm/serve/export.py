@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['replace_submodules', 'SlicedPool', 'GlobalMaxPool', 'sliced_pool', 'InFloat64', 'spectrum_in_float64']
 
-# %% ../../nbs/serve/export.ipynb #61e17fb3
+# %% ../../nbs/serve/export.ipynb #edaf93e0
 import copy
+import io
 import json
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -142,8 +143,10 @@ def save_program(
     "Write `program` to a file, with the class names and everything else that `load_model` needs."
     rate = rate or self.sample_rate
     about = json.dumps({**self.about, "sample_rate": rate})
-    with atomic_write(path) as part, open(part, "wb") as file:
-        torch.export.save(self.program(rate), file, extra_files={"about": about})
+    content = io.BytesIO()  # torch would abort the process if the disk were full
+    torch.export.save(self.program(rate), content, extra_files={"about": about})
+    with atomic_write(path) as part:
+        part.write_bytes(content.getbuffer())
 
 
 @patch

@@ -55,13 +55,12 @@ def load_model(
     path: str | Path,  # file of `save` (.safetensors), `save_program` (.pt2) or `to_onnx` (.onnx)
     network: Callable[..., nn.Module] | None = None,  # for .safetensors: builds a network of your own, see `load`
 ) -> WaveformModel:
-    "Load a model for `predict`. Raises `FileNotFoundError`, or `ValueError` if it is not a valid model file."
+    "Load a model for `predict`. Raises `OSError` if it cannot be opened, and `ValueError` if it is not a model file."
     path = Path(path)
+    open(path, "rb").close()  # the runtimes do not say whether a file is missing or may not be read
     opener = {".pt2": _open_program, ".onnx": _open_onnx}.get(path.suffix.lower())
     if opener is None:
         return SoundClassifier.load(path, network)
-    if not path.exists():
-        raise FileNotFoundError(f"Model file does not exist: {path}")
     try:
         run, about = opener(str(path))
     except Exception as e:  # every runtime has its own exceptions

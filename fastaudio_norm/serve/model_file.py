@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['arch_name', 'network_function']
 
-# %% ../../nbs/serve/model_file.ipynb #43341341
+# %% ../../nbs/serve/model_file.ipynb #87332a52
 import json
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as tensors_to_bytes
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
 from .classifier import SoundClassifier
@@ -86,13 +88,77 @@ def network_function(
         return lambda n_out: create_timm_model(arch, n_out, pretrained=False)[0]
     return lambda n_out: create_vision_model(body, n_out, pretrained=False)
 
-# %% ../../nbs/serve/model_file.ipynb #df6e39e3
+# %% ../../nbs/serve/model_file.ipynb #417c06fe
+_MAX_NUMBER = 2**40
+_POSITIVE = {
+    "samples", "sample_rate", "n_fft", "win_length", "hop_length", "n_bins", "n_filters", "width", "window",
+    "min_window", "frame_rate", "time_constant", "scale",
+}  # fmt: skip
+
+
+def _is_option(value, nested=False):
+    if isinstance(value, (list, tuple)):
+        return not nested and len(value) <= 4 and all(_is_option(x, nested=True) for x in value)
+    if isinstance(value, float):
+        return abs(value) <= _MAX_NUMBER  # and not NaN
+    return value is None or isinstance(value, str) or isinstance(value, int) and abs(value) <= 2**24
+
+
 def _layer(kind, options):
     if kind not in _LAYERS:
         raise ValueError(f"unknown layer {kind!r}")
+    for name, value in options.items():
+        if not _is_option(value):
+            raise ValueError(f"{kind} has an option that is not a plain value of normal size: {name}={value!r}")
+        if name in _POSITIVE and value is not None and not value > 0:
+            raise ValueError(f"{kind} needs a positive {name}, got {value!r}")
     return _LAYERS[kind](**options)
 
+# %% ../../nbs/serve/model_file.ipynb #77f17123
+_MAX_VALUES = 2**26
 
+
+def _check_cost(layers, sample_rate):
+    "Raise `ValueError` if the front end computes too many values from a second, or from the length that it pads to."
+    length, most = sample_rate, 0
+    for layer in layers:
+        options = layer.options
+        if isinstance(layer, (Pad, Resize)):
+            length = max(length, options["samples"])
+        elif isinstance(layer, ShortTimeNorm):
+            most = max(most, 16 * options["window"])
+        elif isinstance(layer, Spectrum):
+            spectrogram = layer.spectrogram
+            frames = (length + 2 * spectrogram.pad) // spectrogram.hop_length + 1
+            most = max(most, length, frames * spectrogram.n_fft)
+        elif isinstance(layer, Deltas):
+            most *= options["width"]
+    if most > _MAX_VALUES:
+        seconds = length / sample_rate
+        raise ValueError(f"the layers compute {most:,} values from {seconds:,.0f} s, more than {_MAX_VALUES:,}")
+
+# %% ../../nbs/serve/model_file.ipynb #4f39efa0
+_HEAD_BYTES = 640 * 2**20
+
+
+@contextmanager
+def _limited_parameters(size):
+    "Raise `ValueError` if modules that are created in the block have far more than `size` bytes of parameters."
+    allowed = 2 * size + _HEAD_BYTES
+
+    def count(module, name, parameter):
+        nonlocal allowed
+        allowed -= 0 if parameter is None else parameter.numel() * parameter.element_size()
+        if allowed < 0:
+            raise ValueError(f"the network has far more parameters than the {size:,} bytes of tensors in the file")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+# %% ../../nbs/serve/model_file.ipynb #88b4cf9b
 def _network(make, n_in, window, scaled, n_out, kind):
     network = make(n_out=n_out)
     if n_in is not None:
@@ -100,6 +166,8 @@ def _network(make, n_in, window, scaled, n_out, kind):
             raise ValueError(f"the network must take 1 to 64 channels, got {n_in}")
         make_xresnet_grayscale(network, n_in)
     network = ScaledOutput(network, torch.zeros(n_out), torch.ones(n_out)) if scaled else network
+    if window is not None and not window > 0:
+        raise ValueError(f"the window of the network must be positive, got {window}")
     return network if window is None else WindowAverage(network, int(window), kind)
 
 
@@ -111,8 +179,10 @@ def _build(about, state, make, problem):
         classes, sample_rate = [str(name) for name in about["classes"]], int(about["sample_rate"])
         with torch.device("meta"):
             layers = [_layer(kind, options) for kind, options in about["layers"]]
+        _check_cost(layers, sample_rate)
         wrappers, kind = (network["window"], network.get("scaled")), options.get("target", "label")
-        model = _network(make, network["n_in"], *wrappers, len(classes), kind)
+        with _limited_parameters(sum(tensor.nbytes for tensor in state.values())):
+            model = _network(make, network["n_in"], *wrappers, len(classes), kind)
         classifier = SoundClassifier(layers, model, classes, sample_rate, arch, **options)
         expected = {name: (t.shape, t.dtype) for name, t in classifier.state_dict().items()}
         if expected != {name: (t.shape, t.dtype) for name, t in state.items()}:
@@ -149,8 +219,9 @@ def load(
 ) -> SoundClassifier:
     """Read a classifier from a file.
 
-    Raises `FileNotFoundError`, or `ValueError` if it is not a valid model file or `network` is missing.
+    Raises `OSError` if it cannot be opened, and `ValueError` if it is not a valid model file or `network` is missing.
     """
+    open(path, "rb").close()  # safetensors would call a file missing that may not be read
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "null"))

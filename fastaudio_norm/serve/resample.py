@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['polyphase_kernels', 'ResampleLayer']
 
-# %% ../../nbs/serve/resample.ipynb #185d8fdf
-import math
+# %% ../../nbs/serve/resample.ipynb #b9f7e13a
 from functools import lru_cache
 
 import numpy as np
 import scipy.signal
 import torch
 from torch import nn
+
+from ..compat.resampling import resampling_factors
 
 # %% ../../nbs/serve/resample.ipynb #fae069bf
 @lru_cache(maxsize=8)
@@ -26,7 +27,8 @@ def polyphase_kernels(
     """
     longest = max(up, down)
     half = 10 * longest  # scipy's filter has 2 * half + 1 taps
-    taps = up * scipy.signal.firwin(2 * half + 1, 1 / longest, window=("kaiser", 5.0))
+    pass_all = np.eye(1, 2 * half + 1, half)[0]
+    taps = up * scipy.signal.firwin(2 * half + 1, 1 / longest, window=("kaiser", 5.0)) if longest > 1 else pass_all
     reach = half // up + 1
     # output i lies at i * down / up input samples and weights sample k by tap half + i * down - k * up
     phase, k = np.arange(up)[:, None], np.arange(-reach, reach + down + 1)
@@ -36,9 +38,10 @@ def polyphase_kernels(
 
 # %% ../../nbs/serve/resample.ipynb #2fc46f02
 class ResampleLayer(nn.Module):
-    """Resample waveforms [..., samples] as `scipy.signal.resample_poly` does.
+    """Resample waveforms [..., samples] as fastaudio's `Resample` does, by `scipy.signal.resample_poly`.
 
-    The output has `ceil(samples * new_rate / old_rate)` samples. Numbers agree with scipy's to float32 precision.
+    The output has `ceil(samples * up / down)` samples, with the factors of `resampling_factors`. Numbers agree with
+    scipy's to float32 precision.
     """
 
     def __init__(
@@ -47,8 +50,7 @@ class ResampleLayer(nn.Module):
         new_rate: int,  # Hz, of the output
     ):
         super().__init__()
-        common = math.gcd(old_rate, new_rate)
-        self.up, self.down = new_rate // common, old_rate // common
+        self.up, self.down = resampling_factors(old_rate, new_rate)
         self.register_buffer("kernels", polyphase_kernels(self.up, self.down).clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -35,17 +35,19 @@ class ClipFeatures:
     def update(
         self,
         moments: Moments,  # [clips, channel, frequency, 1], with extremes; channels are pooled
-    ):
+    ) -> np.ndarray:  # float64 [clips, features], of the clips that were counted
         "Count clips. Clips without values are skipped."
         moments = Moments(*(a[moments.n.any((1, 2, 3))] for a in moments)).pooled(1)
         if not len(moments.n):
-            return
+            return np.empty((0, len(self.features.mean)))
         means, variances = moments.mean[:, 0, :, 0], (moments.m2 / moments.n)[:, 0, :, 0]
         level, peak = means.mean(1, keepdims=True), moments.high.max((1, 2))
         bands = [np.stack([band.mean(1) for band in np.array_split(x, self.bands, 1)], 1) for x in (means, variances)]
         shape, spread = bands[0][:, :-1] - level, np.log1p(np.sqrt(bands[1]))
-        self.features.update(np.concatenate([level, peak, shape, spread], 1))
+        features = np.concatenate([level, peak, shape, spread], 1)
+        self.features.update(features)
         self.bins.update(means)
+        return features
 
     def merge(self, other: "ClipFeatures"):
         "Count every clip that `other` has counted."

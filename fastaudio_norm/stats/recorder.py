@@ -159,13 +159,13 @@ def update(
     batch: torch.Tensor,  # real tensor of any type, on any device
     lengths: Sequence[int] | torch.Tensor | None = None,  # frames of each item without padding; default: all frames
     settings: dict | None = None,  # settings of the spectrograms; remembered, and compared with earlier batches
-):
+) -> np.ndarray | None:  # features of each clip [clips, features] of a recorder with `clips`, for `DriftWatch`
     """Count a batch.
 
     Raises `ValueError`, and counts nothing, if the kept dimensions or settings differ from those of earlier batches, if
     values are not finite (and not skipped), or if `lengths` does not fit.
     """
-    x = torch.as_tensor(batch).detach().as_subclass(torch.Tensor)
+    x, features = torch.as_tensor(batch).detach().as_subclass(torch.Tensor), None
     with self.lock:
         self._check_batch(x, settings)
         rows, lengths, shape = as_rows(x, self.red_dims, lengths)
@@ -179,9 +179,10 @@ def update(
                 self._histogram.count(rows, lengths, shape)
             if self.records_clips:
                 self.clips = self.clips or ClipFeatures(x.shape[2])
-                self.clips.update(found.reshaped((*x.shape[:3], 1)))
+                features = self.clips.update(found.reshaped((*x.shape[:3], 1)))
         self.batches += 1
         self.settings = self.settings or settings
+    return features
 
 # %% ../../nbs/stats/recorder.ipynb #9ce3ad58
 @patch(as_prop=True)

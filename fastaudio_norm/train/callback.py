@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['StatsCallback']
 
-# %% ../../nbs/train/callback.ipynb #c02a1666
+# %% ../../nbs/train/callback.ipynb #b1767ad5
 import sys
 from collections.abc import Iterable
 
@@ -15,11 +15,11 @@ from fastcore.basics import patch
 
 from ..audio import spec_settings
 from ..stats import StatsRecorder, common_recorder
-from ..transforms import SpecNormalize, spectrograms_in
+from ..transforms import SpecNormalize, known_lengths, spectrograms_in
 
 # %% ../../nbs/train/callback.ipynb #5ea1c078
 class StatsCallback(Callback):
-    """Record statistics of the spectrograms that a `Learner` trains on.
+    """Record statistics of the spectrograms that a `Learner` trains on, without the padding of shorter clips.
 
     Only complete epochs count: after an interruption, the next fit records the epoch from the start. Validation,
     prediction and the learning rate finder are not recorded. If the loader drops its last, smaller batch (fastai's
@@ -52,7 +52,8 @@ class StatsCallback(Callback):
             return
         unrecorded = max(0, _clips_of_this_process(self.dl) - self.clips)
         for spec in spectrograms_in(self.xb):
-            self.epoch_recorder.update(spec[:unrecorded], settings=spec_settings(spec))
+            lengths = known_lengths(spec, self.name)
+            self.epoch_recorder.update(spec[:unrecorded], lengths and lengths[:unrecorded], spec_settings(spec))
         self.batches += 1
         self.clips += find_bs(self.xb)
 

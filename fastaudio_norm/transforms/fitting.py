@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['training_clips', 'record_training_split']
 
-# %% ../../nbs/transforms/fitting.ipynb #c901813b
+# %% ../../nbs/transforms/fitting.ipynb #0cefc12b
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from fastai.data.load import DataLoader
@@ -15,7 +15,7 @@ from functools import partial
 from tqdm import tqdm
 from ..audio import spec_settings
 from ..stats import StatsRecorder
-from .base import spectrograms_in
+from .base import known_lengths, spectrograms_in
 
 # %% ../../nbs/transforms/fitting.ipynb #18ac47a3
 def _of_equal_shape(items, size):
@@ -57,7 +57,7 @@ def _record(recorder, batch):
         types = ", ".join(type(x).__name__ for x in batch)
         raise TypeError(f"No spectrogram among the training items, got ({types}): place it after AudioToSpec")
     for spec in specs:
-        recorder.update(spec, settings=spec_settings(spec))
+        recorder.update(spec, known_lengths(spec, recorder), spec_settings(spec))
     return len(specs[0])
 
 

@@ -211,6 +211,9 @@ def from_stats(
 ) -> "SpecNormalize":
     "A transform with known statistics. Raises `ValueError` if the file is not valid or its dimensions do not fit."
     if isinstance(stats, PretrainedStats):
+        if kwargs.get("method", "zscore") != "zscore":
+            problem = 'constants of pretrained networks are a mean and a divisor, for method="zscore"'
+            raise ValueError(f"{problem}, got {kwargs['method']!r}")
         return cls(stats.mean, stats.std, axes, **kwargs)
     norm = cls(axes=axes, **kwargs)
     if not norm.of_dataset:

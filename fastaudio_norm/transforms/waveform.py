@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['HINT', 'check_finite', 'AudioNormalize', 'ShortTimeNormalize']
 
-# %% ../../nbs/transforms/waveform.ipynb #11345eae
+# %% ../../nbs/transforms/waveform.ipynb #d8fe5d1c
 import torch
 from fastaudio.core.signal import AudioTensor
-from ..layers import AudioNorm, ShortTimeNorm, check_waveform, standardize, target_level
-from .base import Normalizer, with_metadata
+from ..layers import AudioNorm, ShortTimeNorm, check_waveform, clip_by_clip, standardize, target_level
+from .base import Normalizer, known_lengths, with_metadata
 
 # %% ../../nbs/transforms/waveform.ipynb #c9705faa
 HINT = "it normalizes an AudioTensor, so place it before AudioToSpec, for example in item_tfms"
@@ -38,7 +38,7 @@ class AudioNormalize(Normalizer):
 
     The channels of a clip share their gain, which preserves their balance, unless `per_channel` is set. A silent clip
     stays silent, and a constant clip becomes zeros if the method removes the offset. Raises `ValueError` if a clip is
-    empty, not finite or too loud for float32, and `TypeError` if it is complex.
+    empty, not finite or too loud for float32, and `TypeError` if it is complex. Padding does not count, and stays zero.
     """
 
     input_type, hint = AudioTensor, HINT
@@ -66,14 +66,18 @@ class AudioNormalize(Normalizer):
         return AudioNorm(sample_rate, self.method, self.level, self.per_channel)
 
     def encodes(self, x: AudioTensor):
-        plain = x.as_subclass(torch.Tensor)
-        check_waveform(plain)
-        if not plain.numel():
-            raise ValueError(f"Cannot normalize a clip of shape {list(x.shape)}: it has no samples")
-        layer = self.as_module(x.sr)
-        offset, scale = layer.offset_and_scale(plain)
-        check_finite(offset, scale, shape=x.shape)
-        return with_metadata(standardize(plain, offset, scale), x)
+        plain, layer = x.as_subclass(torch.Tensor), self.as_module(x.sr)
+
+        def normalize(clips):
+            check_waveform(clips)
+            if not clips.numel():
+                raise ValueError(f"Cannot normalize a clip of shape {list(clips.shape)}: it has no samples")
+            offset, scale = layer.offset_and_scale(clips)
+            check_finite(offset, scale, shape=clips.shape)
+            return standardize(clips, offset, scale)
+
+        known_lengths(x, self)  # warns if they are unknown
+        return with_metadata(clip_by_clip(normalize, plain), x)
 
 # %% ../../nbs/transforms/waveform.ipynb #7b88a7d8
 class ShortTimeNormalize(Normalizer):
@@ -81,7 +85,7 @@ class ShortTimeNormalize(Normalizer):
 
     The channels of a clip share mean and gain, which preserves their balance. At the ends of the clip the window is
     moved inwards, and a clip shorter than the window is normalized as a whole, like `AudioNormalize`. Raises
-    `ValueError` if a clip is not finite, and `TypeError` if it is complex.
+    `ValueError` if a clip is not finite, and `TypeError` if it is complex. Padding does not count, and stays zero.
     """
 
     input_type, hint = AudioTensor, HINT
@@ -110,4 +114,5 @@ class ShortTimeNormalize(Normalizer):
         plain = x.as_subclass(torch.Tensor)
         check_waveform(plain)
         check_finite(plain, shape=x.shape)
-        return with_metadata(self.as_module(x.sr)(plain), x)
+        known_lengths(x, self)  # warns if they are unknown
+        return with_metadata(clip_by_clip(self.as_module(x.sr), plain), x)

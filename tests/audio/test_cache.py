@@ -232,3 +232,20 @@ def test_a_user_without_a_home_gets_a_private_folder(folder, table, tmp_path, mo
     path.parent.chmod(0o777)
     with pytest.raises(OSError, match="others may write to it: set FASTAUDIO_NORM_CACHE"):
         cached_clips(table, folder)
+
+
+def test_a_file_that_disappears_after_the_check_is_skipped_or_reported(folder, table, monkeypatch):
+    check = cache_module.check_files
+
+    def check_and_remove(files, on_error):
+        checked = check(files, on_error)
+        (folder / "audio" / "b.wav").unlink(missing_ok=True)
+        return checked
+
+    monkeypatch.setattr(cache_module, "check_files", check_and_remove)
+    content = (folder / "audio" / "b.wav").read_bytes()
+    with pytest.raises(ValueError, match="1 of 3 files are unusable:\n  .*b.wav: .*No such file"):
+        cached_clips(table, folder, folder=folder / "cache")
+    (folder / "audio" / "b.wav").write_bytes(content)
+    clips = cached_clips(table, folder, folder=folder / "cache", on_error="skip")
+    assert list(clips) == ["a.wav", "c.wav"] and "No such file" in clips.skipped["b.wav"]

@@ -1,12 +1,16 @@
 """`fastaudio-norm drift`: report, files, exit status, and statistics that it refuses."""
 
+import json
 import re
+import shutil
 
 import pytest
 import scipy.signal
+import soundfile
 from drift_support import write_filtered
 
 from fastaudio_norm.cli.main import main
+from fastaudio_norm.monitor import update_stats
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.storage import read_json, write_json
 
@@ -27,6 +31,51 @@ def test_drift_command(made_up, tmp_path, capsys):
     assert stopped.value.code == 1 and "everything above" in capsys.readouterr().out
     assert StatsRecorder.load(muffled / "live.json").clips.bins.n == 50
     assert (muffled / "drift.png").stat().st_size > 10_000
+
+
+def status(*arguments):
+    "Exit status of `fastaudio-norm drift`."
+    try:
+        main(["drift", *map(str, arguments)])
+    except SystemExit as stopped:
+        return stopped.code
+    return 0
+
+
+def test_a_watch_counts_new_files_and_alarms_for_those_that_changed(made_up, tmp_path, capsys):
+    main(["stats", str(made_up), "--out", str(tmp_path)])
+    folder = tmp_path / "arrived"
+    files = write_filtered(made_up, folder, lambda samples, rate: samples)
+    options = [tmp_path / "stats.json", folder, "--out", tmp_path / "out", "--expect-alarm-every", 10_000]
+    capsys.readouterr()
+    assert status(*options, "--quiet") == 0 and capsys.readouterr() == ("", "")
+    assert status(*options) == 0 and "0 new clips" in capsys.readouterr().out
+    for file in files[:30]:
+        samples, rate = soundfile.read(file)
+        soundfile.write(folder / f"new-{file.name}", muffle(samples, rate), rate, subtype="FLOAT")
+    assert status(*options, "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["clips"] == 30 and report["watched"] == 80 and report["status"] == 1 and 50 < report["alarms"][0] < 60
+    assert "new-" in report["files"][0] and "above" in report["words"][0]
+    assert "<h1>Drift</h1>" in (tmp_path / "out" / "drift.html").read_text()
+    update_stats(tmp_path / "stats.json", tmp_path / "out" / "live.json")
+    for file in files[:2]:
+        shutil.copy(file, folder / f"last-{file.name}")
+    assert status(*options) in (0, 1) and "the watch started again" in capsys.readouterr().out
+
+
+def test_calibration_takes_sessions_from_subfolders(made_up, tmp_path, capsys):
+    main(["stats", str(made_up), "--out", str(tmp_path)])
+    held_out = tmp_path / "held-out"
+    for i, file in enumerate(sorted((made_up / "audio").iterdir())[:12]):
+        (held_out / str(i // 2)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, held_out / str(i // 2))
+    (tmp_path / "arrived").mkdir()
+    shutil.copy(file, tmp_path / "arrived")
+    options = [tmp_path / "stats.json", tmp_path / "arrived", "--calibrate", held_out, "--out", tmp_path / "out"]
+    assert status(*options) == 2 and "--calibrate needs --expect-alarm-every" in capsys.readouterr().err
+    assert status(*options, "--expect-alarm-every", 100) == 0
+    assert "Calibrated on 6 sessions" in capsys.readouterr().out and (tmp_path / "out" / "watch.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,35 @@ def test_merging_monitors_equals_one_monitor_for_all_clips(reference, tmp_path):
     np.testing.assert_allclose(second.report().bins["live std"], whole.report().bins["live std"], rtol=1e-9)
 
 
+def test_padding_does_not_count(reference):
+    alone, padded = DriftMonitor(reference), DriftMonitor(reference)
+    x, lengths = random_clips(12, 7), [40 - i for i in range(12)]
+    for i, length in enumerate(lengths):
+        alone.update(as_spectrogram(x[i : i + 1, ..., :length]))
+        x[i, ..., length:] = -100
+    specs = as_spectrogram(x)
+    specs.lengths = tuple(lengths)
+    padded.update(specs)
+    np.testing.assert_allclose(padded.report().tests.p, alone.report().tests.p, rtol=1e-6)
+
+
+def test_a_watch_alarms_once_the_sound_changes_and_is_reset(reference):
+    monitor = DriftMonitor(reference, window=40, expect_alarm_every=10_000)
+    monitor.update(as_spectrogram(random_clips(40, 1)))
+    assert not monitor.report().alarm
+    monitor.update(as_spectrogram(random_clips(40, 2, gain=12.0)))
+    drift = monitor.report()
+    assert drift.alarm and drift.alarms == monitor.watch.alarms and 40 < drift.alarms[0] < 60
+    assert drift.words[0].startswith("level up") and f"Alarms at clip {drift.alarms[0]}" in str(drift)
+    monitor.watch.allowance = 1.5
+    monitor.reset(recorded(random_clips(60, 2, gain=12.0)))
+    assert monitor.clips == monitor.watch.clips == 0 and monitor.watch.allowance == 1.5
+    monitor.update(as_spectrogram(random_clips(40, 3, gain=12.0)))
+    assert not monitor.report().alarm
+    with pytest.raises(ValueError, match="A watch needs the features of each clip"):
+        monitor.merge(reference)
+
+
 def test_unsuitable_statistics_and_clips_are_refused(reference):
     with pytest.raises(ValueError, match="must record how clips differ"):
         DriftMonitor(StatsRecorder((0, 1, 3), quantiles=True))

@@ -40,7 +40,7 @@ def test_an_update_backs_up_the_old_files_and_logs_itself(stats, louder, saved):
     model = saved("channel")
     before, weights = stats.read_bytes(), model.read_bytes()
     first = update_stats(stats, louder, 0.5, model)
-    second = update_stats(stats, louder, 0.25)
+    second = update_stats(stats, louder_statistics(first.after), 0.25)
     assert (stats.parent / "stats.1.json").read_bytes() == before
     assert (model.parent / "channel.1.safetensors").read_bytes() == weights
     now = StatsRecorder.load(stats)
@@ -53,6 +53,17 @@ def test_an_update_backs_up_the_old_files_and_logs_itself(stats, louder, saved):
     ]
     assert log[0]["model before"] == "channel.1.safetensors" and log[0]["when"] <= log[1]["when"]
     assert now.about["clips"] == 50  # of the original measurement
+
+
+def test_the_same_live_statistics_are_blended_in_once(stats, louder, tmp_path):
+    louder.save(tmp_path / "live.json")
+    before = update_stats(stats, louder, 0.5).after
+    for live in (louder, tmp_path / "live.json"):
+        with pytest.raises(ValueError, match="already blended in on 20.*measure new clips"):
+            update_stats(stats, live, 0.5)
+    np.testing.assert_array_equal(StatsRecorder.load(stats).mean, before.mean)
+    (stats.parent / "stats.1.json").replace(stats)  # undo the update
+    np.testing.assert_allclose(update_stats(stats, louder, 0.5).after.mean, before.mean, rtol=1e-12)
 
 
 def test_a_dry_run_changes_no_file(stats, louder, saved):

@@ -143,3 +143,55 @@ def test_a_truncated_model_is_refused(classifier, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is truncated"):
         SoundClassifier.load(path)
+
+
+# ---- files that cost much
+
+
+def layers_with(kind, **options):
+    "Change of a description: another layer in place of the first one, which has no tensors either."
+    return _set("layers", 0, to=[kind, options])
+
+
+def spectrum_with(**options):
+    return lambda about, state: next(o for kind, o in about["layers"] if kind == "Spectrum").update(options)
+
+
+COSTLY = {
+    "long padding": layers_with("Pad", samples=10**12),
+    "padding of minutes, and a dense spectrogram": lambda about, state: (
+        layers_with("Resize", samples=10**7)(about, state), spectrum_with(hop_length=16)(about, state)
+    ),
+    "a dense spectrogram": spectrum_with(hop_length=1, n_fft=2**13),
+    "a huge Fourier transform": spectrum_with(n_fft=2**23),
+    "no hop": spectrum_with(hop_length=0),
+    "a negative hop": spectrum_with(hop_length=-512),
+    "wide differences": lambda about, state: about["layers"].append(["Deltas", {"width": 10**6 + 1}]),
+    "a long window": layers_with("ShortTimeNorm", window=2**24),
+    "a window of no samples": layers_with("ShortTimeNorm", window=0),
+    "a length that is text": layers_with("Pad", samples="16000"),
+    "a length that is not a number": layers_with("Resize", samples=float("nan")),
+    "nested options": layers_with("SlidingNorm", window=[[1] * 9] * 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_layers_that_would_take_much_memory_or_time_are_refused_at_load(name, classifier, tmp_path):
+    path = tmp_path / "model.safetensors"
+    classifier.save(path)
+    about, state = read_model(path)
+    COSTLY[name](about, state)
+    write_model(path, about, state)
+    with pytest.raises(ValueError, match="is not a valid model file: (?!the tensors)"):
+        SoundClassifier.load(path)
+
+
+@pytest.mark.parametrize("arch", ["regnet_y_128gf", "vision_learner:vit_l_16"])
+def test_a_short_file_cannot_build_a_network_of_gigabytes(arch, classifier, tmp_path):
+    path = tmp_path / "model.safetensors"
+    classifier.save(path)
+    about, state = read_model(path)
+    about["network"] |= {"arch": arch, "n_in": None}
+    write_model(path, about, {name: tensor for name, tensor in state.items() if tensor.numel() < 10})
+    with pytest.raises(ValueError, match="the network has far more parameters than the [0-9,]+ bytes of tensors"):
+        SoundClassifier.load(path)

@@ -161,3 +161,16 @@ def test_short_time_keeps_type_and_input_and_accepts_any_clip():
         norm(clip)
     with pytest.raises(ValueError, match="must be positive, got 0"):
         ShortTimeNormalize(0)
+
+
+def test_loudness_of_5_1_leaves_out_the_low_frequency_channel():
+    clip = AudioTensor(0.1 * torch.randn(6, 16000), sr=16000)
+    normalize = AudioNormalize("loudness")
+    gain = normalize(clip)[0, 0] / clip[0, 0]
+    without = AudioTensor(clip[[0, 1, 2, 4, 5]], sr=16000)
+    assert torch.isclose(normalize(without)[0, 0] / without[0, 0], gain)
+    louder = clip.clone()
+    louder[3] *= 10
+    assert torch.allclose(normalize(louder)[0] / louder[0], gain)
+    with pytest.raises(ValueError, match="up to 5 channels and for 5.1, got 8 channels"):
+        normalize(AudioTensor(0.1 * torch.randn(8, 16000), sr=16000))
