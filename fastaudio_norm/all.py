@@ -59,7 +59,6 @@ from fastaudio_norm.comparison import (
 )
 from fastaudio_norm.data import (
     CrossValidationSplitter,
-    Metric,
     assign_folds,
     download_esc50,
     get_dls,

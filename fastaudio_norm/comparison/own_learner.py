@@ -43,10 +43,11 @@ def make_checked(
     recipe: Recipe,
     fold: int | str,  # validation fold
     rate: int = SAMPLE_RATE,  # sample rate of the clips, Hz
+    first_tfms: Sequence[Callable] = (),  # item transforms before normalization
 ) -> Learner:
     "The learner that a function makes for a normalization. Raises `ValueError` if it cannot be compared."
     item_tfms, batch_tfms = make_tfms(norm, recipe, rate)
-    item_tfms = [ApplyCondition(), *item_tfms]
+    item_tfms = [*first_tfms, *item_tfms]
     learn = make_learner({"item_tfms": item_tfms, "batch_tfms": batch_tfms}, fold)
     if not isinstance(learn, Learner):
         raise ValueError(f"`make_learner` must return a Learner, got {learn!r}")
@@ -92,11 +93,11 @@ def describe_learner(
     }
 
 # %% ../../nbs/comparison/own_learner.ipynb #c28558c1
-def _fit(make_learner, recipe, rate, fit, fold, norm, seed, cbs, each_epoch):
+def _fit(make_learner, recipe, rate, fit, first_tfms, fold, norm, seed, cbs, each_epoch):
     "Make a learner and train it, for a `Training`."
     gc.collect()  # frees earlier networks: learners and callbacks refer to each other, so Python frees them late
     set_seed(seed, reproducible=True)
-    learn = make_checked(make_learner, norm, recipe, fold, rate)
+    learn = make_checked(make_learner, norm, recipe, fold, rate, first_tfms)
     set_seed(seed, reproducible=True)
     learn.dls.train.rng = random.Random(seed)
     learn.add_cbs([EachEpoch(each_epoch), *cbs, *([MixUp(recipe.mixup)] if recipe.mixup else [])])
@@ -145,10 +146,11 @@ def compare_learners(
     conditions = make_conditions(conditions, seed)
     texts |= {"conditions": describe_conditions(conditions)} if conditions else {}
     check_conditions(conditions, rate)
+    first_tfms = [ApplyCondition()] if conditions else []
     for norm in norms:
         make_tfms(norm, recipe, rate)
     set_seed(seed)
-    learn = make_checked(make_learner, "none", recipe, min(folds, key=str), rate)
+    learn = make_checked(make_learner, "none", recipe, min(folds, key=str), rate, first_tfms)
     kind, n_train, n_valid = kind_of_loaders(learn.dls), len(learn.dls.train_ds), len(learn.dls.valid_ds)
     classes = [f"number {i + 1}" for i in range(get_c(learn.dls))] if kind == "numbers" else learn.dls.vocab
     score = metric or _first_metric(learn, kind)
@@ -160,7 +162,7 @@ def compare_learners(
     }  # fmt: skip
     del learn
     wanted = list(product(folds, norms, range(runs)))
-    training = Training(partial(_fit, make_learner, recipe, rate, fit), seed, deterministic, cbs, conditions)
+    training = Training(partial(_fit, make_learner, recipe, rate, fit, first_tfms), seed, deterministic, cbs, conditions)
     with TemporaryDirectory() as temporary:
         folder, epochs = temporary if out is None else out, None if fit else recipe.epochs
         file, frame = train_runs(folder, common, wanted, training, score, epochs, jobs)

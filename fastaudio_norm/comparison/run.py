@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_settings', 'prepare_comparison', 'compare']
 
-# %% ../../nbs/comparison/run.ipynb #e277d840
+# %% ../../nbs/comparison/run.ipynb #3b26f8c7
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -18,7 +18,7 @@ import pandas as pd
 from fastai.torch_core import default_device
 
 from ..audio import CachedClips, Condition, about_spec, cached_clips, make_conditions
-from .conditions import check_conditions
+from .conditions import ApplyCondition, check_conditions
 from .dataset import DataSet, prepare_data
 from .training import ClipTrainer, Training, describe_conditions, source_text, train_runs
 from ..data import Target
@@ -128,7 +128,8 @@ def compare(
     check_conditions(conditions, data.rate)
     norms = list(dict.fromkeys(norms))
     wanted = list(product(data.folds, norms, range(runs)))
-    trainer = ClipTrainer(data.df, path, clips, recipe, arch, bs, metric)
+    first_tfms = [ApplyCondition()] if conditions else []
+    trainer = ClipTrainer(data.df, path, clips, recipe, arch, bs, metric, first_tfms)
     training = Training(trainer, seed, deterministic, cbs, conditions)
     with TemporaryDirectory() as temporary:
         folder = temporary if out is None else out

@@ -6,7 +6,7 @@
 __all__ = ['Run', 'run_outcome', 'deterministic_algorithms', 'Training', 'ClipTrainer', 'source_text', 'describe_conditions',
            'train_runs']
 
-# %% ../../nbs/comparison/training.ipynb #a7634533
+# %% ../../nbs/comparison/training.ipynb #db32b2b0
 import inspect
 import math
 import os
@@ -25,7 +25,7 @@ from fastcore.foundation import L
 from tqdm import tqdm
 
 from ..audio import CachedClips, Condition
-from .conditions import ApplyCondition, evaluate_conditions
+from .conditions import evaluate_conditions
 from .parallel import in_processes, in_ranks, ranks
 from .results import Results
 from fastaudio_norm.data import (
@@ -129,9 +129,10 @@ class ClipTrainer:
         arch: Callable | str = "xresnet18",  # see `find_arch`
         bs: int = 64,  # number of clips in a batch
         metric: Any = None,  # see `find_metric`
+        first_tfms: Sequence[Callable] = (),  # item transforms before normalization
     ):
         self.df, self.path, self.clips, self.recipe, self.arch, self.bs = df, path, clips, recipe, arch, bs
-        self.metric = metric
+        self.metric, self.first_tfms = metric, first_tfms
         self._loaders = None, None  # fold and normalization, and their loaders
 
     def __call__(
@@ -158,7 +159,7 @@ class ClipTrainer:
         item_tfms, batch_tfms = make_tfms(norm, self.recipe, self.clips.sample_rate)
         return get_dls(
             self.df, self.path, fold=fold, bs=min(self.bs, int((self.df.fold != fold).sum())),
-            item_tfms=[ApplyCondition(), *item_tfms], batch_tfms=batch_tfms, sample_rate=self.clips.sample_rate,
+            item_tfms=[*self.first_tfms, *item_tfms], batch_tfms=batch_tfms, sample_rate=self.clips.sample_rate,
             clips=self.clips, in_memory=_fit_in_memory(self.clips), num_workers=0,
         )  # fmt: skip
 

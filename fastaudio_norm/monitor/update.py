@@ -130,9 +130,8 @@ def update_stats(
     updates = before.about.get("updates", [])
     if not isinstance(updates, list):
         raise ValueError(f"{stats}: `about['updates']` must be a list, got {updates!r}")
-    fingerprint = _fingerprint(live)
+    after, fingerprint = before.blended(live, weight), _fingerprint(live)
     _refuse_repetition(updates, fingerprint)
-    after = before.blended(live, weight)
     classifier = model and SoundClassifier.load(model)
     if classifier:
         classifier.renormalize(after)

@@ -86,7 +86,7 @@ def test_calibration_takes_sessions_from_subfolders(made_up, tmp_path, capsys):
         (lambda c: c["settings"].update(n_mels=-3), "spectrograms have"),
         (lambda c: c["about"].update(spectrogram="../../etc/passwd"), "Unknown spectrogram"),
         (lambda c: c["about"].update(spectrogram=["mel"]), "Unknown spectrogram"),
-        (lambda c: c["about"].pop("spectrogram"), "does not name its spectrogram"),
+        (lambda c: c["about"].pop("spectrogram"), "do not name their spectrogram"),
         (lambda c: c["clips"]["bins"].__setitem__(slice(None), [[0.0], [1.0]]), "does not contain valid statistics"),
         (lambda c: c["clips"].update(n=10**40), "the number of clips must be a whole number"),
         (lambda c: c["clips"]["features"][1].pop(), "does not contain valid statistics"),

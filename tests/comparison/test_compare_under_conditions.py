@@ -10,6 +10,7 @@ from fastaudio.core.signal import AudioTensor
 
 from fastaudio_norm.audio import Condition, cached_clips, make_condition
 from fastaudio_norm.comparison import (
+    ApplyCondition,
     ClipTrainer,
     compare,
     compare_learners,
@@ -50,7 +51,9 @@ def test_a_condition_that_changes_nothing_gives_the_unchanged_result(results):
 def test_predictions_equal_those_for_changed_files(made_up, tmp_path, norm):
     df, condition = read_clips(made_up), make_condition("telephone")
     clips = cached_clips(df, made_up, 16000, seconds=0.5)
-    learn = ClipTrainer(df, made_up, clips, RECIPE, bs=20)(1, norm, 0, [], lambda _: None)
+    learn = ClipTrainer(df, made_up, clips, RECIPE, bs=20, first_tfms=[ApplyCondition()])(
+        1, norm, 0, [], lambda _: None
+    )
     outcome = evaluate_conditions(learn, [condition])["telephone"]
     before = learn.get_preds()[0]
     (tmp_path / "audio").mkdir()
