@@ -162,7 +162,8 @@ def compare_learners(
     }  # fmt: skip
     del learn
     wanted = list(product(folds, norms, range(runs)))
-    training = Training(partial(_fit, make_learner, recipe, rate, fit, first_tfms), seed, deterministic, cbs, conditions)
+    train = partial(_fit, make_learner, recipe, rate, fit, first_tfms)
+    training = Training(train, seed, deterministic, cbs, conditions)
     with TemporaryDirectory() as temporary:
         folder, epochs = temporary if out is None else out, None if fit else recipe.epochs
         file, frame = train_runs(folder, common, wanted, training, score, epochs, jobs)
