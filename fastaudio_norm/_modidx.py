@@ -374,6 +374,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                 'fastaudio_norm/comparison/conditions.py'),
                                                       'fastaudio_norm.comparison.conditions.summarize_conditions': ( 'comparison/conditions.html#summarize_conditions',
                                                                                                                      'fastaudio_norm/comparison/conditions.py'),
+                                                      'fastaudio_norm.comparison.conditions.truth_and_predictions': ( 'comparison/conditions.html#truth_and_predictions',
+                                                                                                                      'fastaudio_norm/comparison/conditions.py'),
                                                       'fastaudio_norm.comparison.conditions.under_condition': ( 'comparison/conditions.html#under_condition',
                                                                                                                 'fastaudio_norm/comparison/conditions.py')},
             'fastaudio_norm.comparison.dataset': { 'fastaudio_norm.comparison.dataset.DataSet': ( 'comparison/dataset.html#dataset',

@@ -88,9 +88,10 @@ def _compare(args):
     print(f"\n{title}\n\n{format_table(summarize(results))}\n")
     if _reports_classes(results, args):
         print(f"Accuracy by class (%)\n\n{class_accuracies(results).round(1).to_string()}\n")
-    if args.conditions is not None:
-        print(f"Under changed recording conditions\n\n{format_conditions(summarize_conditions(results))}\n")
-    for name, file in _save(results, title, args).items():
+    under = None if args.conditions is None else summarize_conditions(results)
+    if under is not None:
+        print(f"Under changed recording conditions\n\n{format_conditions(under)}\n")
+    for name, file in _save(results, under, title, args).items():
         print(f"{name + ':':<20}{file}")
     print(f"{'Finished runs:':<20}{results.attrs['file']}\n")
     print("Repeat the command with more --norms, --folds or --runs to add to the finished runs.")
@@ -110,10 +111,10 @@ def _reports_classes(results, args):
     return args.classes and results.attrs["target"] == "label"
 
 
-def _save(results, title, args):
+def _save(results, under, title, args):
     "Write the table of runs, the plots and the report into a folder named after the results file. Returns the files."
     from fastaudio_norm.comparison import (
-        plot_comparison, plot_conditions, plot_confusion, plot_curves, summarize_conditions, write_report,
+        plot_comparison, plot_conditions, plot_confusion, plot_curves, write_report,
     )  # fmt: skip
 
     folder = Path(results.attrs["file"]).with_suffix("")  # other settings have another results file
@@ -126,8 +127,7 @@ def _save(results, title, args):
         results.drop(columns=columns, errors="ignore").to_csv(part, index=False)
     save_figure(plot_comparison(results, title), files["Comparison"])
     save_figure(plot_curves(results), files["Curves"])
-    if args.conditions is not None:
-        under = summarize_conditions(results)
+    if under is not None:
         files |= {"Table of conditions": folder / "conditions.csv", "Conditions": folder / "conditions.png"}
         with atomic_write(files["Table of conditions"]) as part:
             under.to_csv(part, index=False)

@@ -6,7 +6,7 @@
 __all__ = ['Run', 'run_outcome', 'deterministic_algorithms', 'Training', 'ClipTrainer', 'source_text', 'describe_conditions',
            'train_runs']
 
-# %% ../../nbs/comparison/training.ipynb #db32b2b0
+# %% ../../nbs/comparison/training.ipynb #c56d0a81
 import inspect
 import math
 import os
@@ -25,13 +25,12 @@ from fastcore.foundation import L
 from tqdm import tqdm
 
 from ..audio import CachedClips, Condition
-from .conditions import evaluate_conditions
+from .conditions import evaluate_conditions, truth_and_predictions
 from .parallel import in_processes, in_ranks, ranks
 from .results import Results
 from fastaudio_norm.data import (
     Metric,
     as_fastai,
-    as_predictions,
     find_metric,
     find_target,
     get_dls,
@@ -58,10 +57,8 @@ def run_outcome(
     first = list(learn.recorder.metric_names[1:]).index("valid_loss")  # after the epoch and the training loss
     curve = _finite([[epoch[0], *epoch[first : first + 2]] for epoch in learn.recorder.values])
     with learn.no_bar(), learn.no_logging():
-        outputs, truth = (x.float().cpu().numpy() for x in learn.get_preds())
-    kind = kind_of_loaders(learn.dls)
-    predicted = as_predictions(outputs, truth, kind)
-    truth = truth if kind == "numbers" else truth.astype(int)
+        truth, predicted = truth_and_predictions(learn)
+    truth = truth if kind_of_loaders(learn.dls) == "numbers" else truth.astype(int)
     _, valid_loss, score = curve[-1]
     return {
         "epochs": len(curve), "score": score, "valid_loss": valid_loss, "curve": curve,
