@@ -36,6 +36,8 @@ from fastaudio.core.spectrogram import AudioSpectrogram, AudioToMFCC, AudioToSpe
 from fastaudio_norm.audio import (
     ActiveCrop,
     Condition,
+    FreqMixStyle,
+    RandomChange,
     RandomSpeed,
     SpecAugment,
     cached_clips,

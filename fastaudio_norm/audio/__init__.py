@@ -2,7 +2,7 @@
 
 import fastaudio  # first: other threads that import a module of this package wait until it is complete
 
-from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
+from fastaudio_norm.audio.augment import ActiveCrop, FreqMixStyle, RandomChange, RandomSpeed, SpecAugment
 from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips, clip_names
 from fastaudio_norm.audio.changes import bandpass, microphone_response, room_response, telephone_band
 from fastaudio_norm.audio.conditions import Condition, make_condition, make_conditions

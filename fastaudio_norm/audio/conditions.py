@@ -39,11 +39,19 @@ class Condition:
         rate: int,  # sample rate in Hz
     ) -> torch.Tensor:  # same type, shape and device
         "The waveform under this condition. Raises `ValueError` if the result has another shape or is not finite."
-        samples = x.detach().cpu().numpy()
-        family = self.name.partition(":")[0].encode()
+        family, samples = self.name.partition(":")[0].encode(), x.detach().cpu().numpy()
         content = zlib.crc32(np.ascontiguousarray(samples).tobytes())
-        rng = np.random.default_rng((self.seed, zlib.crc32(family), content))
-        changed = np.asarray(self.change(samples.astype(np.float64), rate, rng))
+        return self.draw(x, rate, np.random.default_rng((self.seed, zlib.crc32(family), content)))
+
+    def draw(
+        self,
+        x: torch.Tensor,  # waveform [channels, samples]
+        rate: int,  # sample rate in Hz
+        rng: np.random.Generator,  # whatever the clip: two calls draw two microphones
+    ) -> torch.Tensor:  # same type, shape and device
+        "The waveform under this condition, with random numbers from `rng`. Raises like a call."
+        samples = x.detach().cpu().numpy().astype(np.float64)
+        changed = np.asarray(self.change(samples, rate, rng))
         if changed.shape != samples.shape or not np.isfinite(changed).all():
             raise ValueError(
                 f"Condition {self.name!r} must return finite samples of shape {list(samples.shape)}, got "

@@ -2,12 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from fastai.torch_core import TensorImageBase, TensorMask
 from fastaudio.core.signal import AudioTensor
 
-from fastaudio_norm.audio.augment import ActiveCrop, RandomSpeed, SpecAugment
+from fastaudio_norm.audio.augment import ActiveCrop, FreqMixStyle, RandomChange, RandomSpeed, SpecAugment
+from fastaudio_norm.audio.conditions import make_condition
 from fastaudio_norm.audio.spectrograms import SPECS
 from fastaudio_norm.data import get_dls
 from fastaudio_norm.transforms import SpecNormalize
@@ -136,3 +138,89 @@ def test_masks_cover_different_bands_of_each_clip():
     assert torch.allclose(own[3][changed], x[3].mean().expand(int(changed.sum())), atol=1e-4)
     mask = TensorMask(torch.ones(2, 3, 4))
     assert SpecAugment()(mask, split_idx=0) is mask
+
+
+@pytest.mark.parametrize("name", ["random-gain:10", "microphone:12", "reverberation:0.3"])
+def test_each_clip_of_a_batch_is_changed_as_its_condition_defines(name):
+    batch = AudioTensor(torch.randn(6, 2, SR // 4) * 0.1, sr=SR)
+    torch.manual_seed(3)
+    out = RandomChange(name)(batch, split_idx=0)
+    torch.manual_seed(3)
+    rng, condition = np.random.default_rng(torch.randint(2**62, ()).item()), make_condition(name)
+    expected = [condition.draw(clip, SR, rng) if rng.random() < 0.5 else clip for clip in batch]
+    assert torch.equal(out, torch.stack(expected)) and type(out) is AudioTensor and out.sr == SR
+    changed = (out != batch).flatten(1).any(1)
+    assert 0 < changed.sum() < 6
+    assert torch.equal(RandomChange(name)(batch, split_idx=1), batch)
+
+
+def test_random_gains_are_uniform_in_decibels():
+    batch = AudioTensor(torch.ones(2000, 1, 8), sr=SR)
+    db = 20 * RandomChange("random-gain:10", p=1)(batch, split_idx=0)[:, 0, 0].log10()
+    assert -10 <= db.min() < -9.8 and 9.8 < db.max() <= 10 and abs(db.mean()) < 0.6
+    assert abs(db.std() - 20 / 12**0.5) < 0.3
+
+
+def test_a_change_does_not_reach_the_padding_and_keeps_lengths():
+    batch = AudioTensor(torch.zeros(2, 1, SR), sr=SR)
+    batch[0, :, : SR // 2], batch[1] = 0.1, 0.1
+    batch.lengths = (SR // 2, SR)
+    out = RandomChange("noise:0", p=1)(batch, split_idx=0)
+    assert out.lengths == batch.lengths and not out[0, :, SR // 2 :].any() and out[0, :, : SR // 2].std() > 0
+    single = AudioTensor(torch.full((1, SR), 0.1), sr=SR)
+    assert RandomChange("gain:-20", p=1)(single, split_idx=0).shape == single.shape
+
+
+def test_changes_follow_the_seed_and_differ_from_batch_to_batch():
+    batch, tfm = AudioTensor(torch.randn(3, 1, SR // 4), sr=SR), RandomChange("microphone:12", p=1)
+    torch.manual_seed(1)
+    first, second = tfm(batch, split_idx=0), tfm(batch, split_idx=0)
+    torch.manual_seed(1)
+    assert torch.equal(tfm(batch, split_idx=0), first) and not torch.equal(first, second)
+
+
+def freq_mixstyle(x, weight, other):
+    "Reference of Freq-MixStyle in float64, clip by clip."
+    out = np.empty_like(x)
+    for i, j in enumerate(other):
+        (mean, std), (new_mean, new_std) = (
+            (x[k].mean(-1, keepdims=True), np.sqrt(x[k].var(-1, keepdims=True) + 1e-6)) for k in (i, j)
+        )
+        w = weight[i]
+        out[i] = (w * std + (1 - w) * new_std) * (x[i] - mean) / std + w * mean + (1 - w) * new_mean
+    return out
+
+
+def test_freq_mixstyle_equals_its_formula():
+    torch.manual_seed(0)
+    x = TensorImageBase(10 * torch.randn(5, 2, 8, 30) - 40)
+    torch.manual_seed(7)
+    out = FreqMixStyle(p=1)(x, split_idx=0)
+    torch.manual_seed(7)
+    weight = torch.distributions.Beta(0.3, 0.3).sample((5, 1, 1, 1)).double().numpy()
+    other = torch.randperm(5).numpy()
+    np.testing.assert_allclose(out.numpy(), freq_mixstyle(x.double().numpy(), weight, other), atol=1e-4)
+    assert torch.equal(FreqMixStyle(p=1)(x, split_idx=1), x) and torch.equal(FreqMixStyle(p=0)(x, split_idx=0), x)
+
+
+def test_freq_mixstyle_does_not_count_padding():
+    x = TensorImageBase(torch.randn(3, 1, 4, 20))
+    padded = TensorImageBase(torch.nn.functional.pad(x, (0, 9), value=-100.0))
+    padded.lengths = (20, 20, 20)
+    padded[2, ..., 15:] = -100.0
+    torch.manual_seed(2)
+    out = FreqMixStyle(p=1)(padded, split_idx=0)
+    assert out.lengths == padded.lengths and (out[..., 20:] == -100).all()
+    padded.lengths = (20, 20, 15)
+    torch.manual_seed(2)
+    out = FreqMixStyle(p=1)(padded, split_idx=0)
+    assert (out[2, ..., 15:] == -100).all() and out[2, ..., :15].abs().max() < 10
+
+
+def test_freq_mixstyle_refuses_items_and_impossible_settings():
+    with pytest.raises(ValueError, match=r"Expected spectrograms \[batch, channel, frequency, time\], got \[1, 8, 9\]"):
+        FreqMixStyle(p=1)(TensorImageBase(torch.zeros(1, 8, 9)), split_idx=0)
+    with pytest.raises(ValueError, match="`alpha` must be positive, got 0"):
+        FreqMixStyle(alpha=0)
+    mask = TensorMask(torch.zeros(2, 4, 4))
+    assert FreqMixStyle(p=1)(mask, split_idx=0) is mask

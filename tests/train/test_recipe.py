@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from fastaudio.core.signal import AudioTensor
+from fasttransform.transform import Pipeline
 from torchaudio.functional import compute_deltas
 
 from fastaudio_norm.audio import cached_clips
@@ -31,11 +33,30 @@ def test_the_plain_recipe_adds_nothing_to_the_normalization(one_batch):
 
 def test_speeds_crops_and_masks_do_not_change_validation(one_batch):
     plain = one_batch(Recipe(), valid=True)
-    for change in ({"speeds": (0.8,), "crop": 0.25}, {"crop": 0.25}, {"masks": True}):
+    augment = [("freq-mixstyle",), ("microphone:12", "random-gain:10")]
+    for change in (
+        {"speeds": (0.8,), "crop": 0.25},
+        {"crop": 0.25},
+        {"masks": True},
+        *({"augment": a} for a in augment),
+    ):
         assert torch.equal(one_batch(Recipe(**change), valid=True), plain)
     assert one_batch(Recipe(crop=0.25)).shape[-1] == 8
     masked = one_batch(Recipe(masks=True))
     assert ((masked == masked[:, :, :, :1]).all(-1)).any()  # some bands are masked
+
+
+def test_waveforms_are_normalized_after_a_simulated_recording():
+    batch = AudioTensor(torch.randn(8, 1, 4000) * torch.logspace(-2, 0, 8)[:, None, None], sr=16000)
+
+    def network_input(norm, augment=()):
+        item_tfms, batch_tfms = make_tfms(norm, Recipe(augment=augment))
+        clips = AudioTensor(torch.stack([Pipeline(item_tfms)(clip) for clip in batch]), sr=16000)
+        return Pipeline(batch_tfms, split_idx=0)(clips)
+
+    gain = ("random-gain:20",)
+    torch.testing.assert_close(network_input("wave", gain), network_input("wave"), atol=1e-2, rtol=0)  # dB
+    assert (network_input("none", gain) - network_input("none")).abs().max() > 5
 
 
 def test_deltas_add_two_channels(one_batch):
