@@ -72,8 +72,8 @@ def _interpolated_quantile(ordered, q):
     last = ordered.shape[-1] - 1
     position = torch.scalar_tensor(last, dtype=torch.float64) * q
     below = position.floor().long()
-    pair = ordered.index_select(-1, torch.stack([below, (below + 1).clamp(max=last)]))
-    return torch.lerp(pair[..., 0], pair[..., 1], (position - below).to(ordered.dtype))
+    pair = ordered.index_select(-1, torch.stack([below, (below + 1).clamp(max=last)]).to(ordered.device))
+    return torch.lerp(pair[..., 0], pair[..., 1], (position - below).to(ordered))
 
 
 def _quartiles(x, axes):
