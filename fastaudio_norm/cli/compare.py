@@ -18,14 +18,16 @@ from ..names import DEFAULT_CONDITIONS, DEFAULT_NORMS, METRIC_NAMES, split_norm
 from ..storage import atomic_write
 
 # %% ../../nbs/cli/compare.ipynb #626e264b
-DEFAULTS = {"folds": None, "runs": 1, "bs": 64}  # of `compare`; None is every fold
+DEFAULTS = {"norms": DEFAULT_NORMS, "folds": None, "runs": 1, "bs": 64}  # of `compare`; None is every fold
 DEMO = {"folds": [1, 2, 3], "bs": 32, "epochs": 6}  # preset for synthetic clips
-WALKTHROUGH = {"folds": [1], "runs": 5, "epochs": 20, "spec": "linear"}  # preset for --walkthrough
+WALKTHROUGH = {  # preset for --walkthrough
+    "norms": ["none", "wave+global", "wave+channel"], "folds": [1], "runs": 5, "epochs": 20, "spec": "linear",
+}  # fmt: skip
 
 
 def choose_settings(
     args: argparse.Namespace,  # None for each setting that the command line does not give
-) -> dict:  # folds, runs, bs, recipe
+) -> dict:  # norms, folds, runs, bs, recipe
     "Keyword arguments for `compare`. Raises `ValueError` if `--without` names something that the recipe does not have."
     from fastaudio_norm.train import RECIPES, Recipe, without
 
@@ -34,6 +36,7 @@ def choose_settings(
     chosen = DEFAULTS | preset | given
     recipe = without(RECIPES[args.recipe], args.without)
     recipe = recipe._replace(**{name: chosen[name] for name in Recipe._fields if name in chosen})
+    recipe = recipe._replace(augment=tuple(recipe.augment))
     recipe = recipe._replace(spec=choose_spectrogram(args, recipe.spec))
     return {**{name: chosen[name] for name in DEFAULTS}, "recipe": recipe}
 
@@ -73,11 +76,11 @@ def _compare(args):
     )  # fmt: skip
 
     settings, out = choose_settings(args), out_folder(args)
-    if args.baseline not in (None, *args.norms):
-        raise ValueError(f"`--baseline` must be one of --norms {' '.join(args.norms)}, got {args.baseline!r}")
+    if args.baseline not in (None, *settings["norms"]):
+        raise ValueError(f"`--baseline` must be one of --norms {' '.join(settings['norms'])}, got {args.baseline!r}")
     path = _find_data(args, out)
     results = compare(
-        path, args.norms, arch=args.arch, seed=args.seed, deterministic=args.deterministic, out=out, cache=args.cache,
+        path, arch=args.arch, seed=args.seed, deterministic=args.deterministic, out=out, cache=args.cache,
         on_error=args.on_error, table=read_table(args, path), n_folds=args.n_folds, rate=args.rate, metric=args.metric,
         jobs=args.jobs, conditions=_conditions(args), **settings,
     )  # fmt: skip
@@ -132,7 +135,7 @@ def _save(results, under, title, args):
         with atomic_write(files["Table of conditions"]) as part:
             under.to_csv(part, index=False)
         save_figure(plot_conditions(under, title), files["Conditions"])
-    for norm in args.norms if _reports_classes(results, args) else ():
+    for norm in results.norm.unique() if _reports_classes(results, args) else ():
         files[f"Confusion, {norm}"] = folder / f"confusion-{norm}.png"
         save_figure(plot_confusion(results, norm), files[f"Confusion, {norm}"])
     return files
@@ -160,7 +163,7 @@ def _add_data(parser):
 def _add_size(parser):
     group = parser.add_argument_group("size of the comparison")
     group.add_argument(
-        "--norms", nargs="+", type=norm_name, metavar="NORM", default=DEFAULT_NORMS,
+        "--norms", nargs="+", type=norm_name, metavar="NORM",
         help="normalizations, see `fastaudio-norm norms`; one of waveforms and one of spectrograms may be joined by +, "
         f"for example wave+global (default: {' '.join(DEFAULT_NORMS)})",
     )  # fmt: skip
@@ -208,6 +211,11 @@ def add_training(
     group.add_argument(
         "--without", nargs="+", default=[], metavar="INGREDIENT",
         help="ingredients to remove from the recipe, such as masks or mixup (default: none)",
+    )  # fmt: skip
+    group.add_argument(
+        "--augment", nargs="+", metavar="NAME",
+        help="change half of the training clips by each of these conditions, such as microphone:12, see "
+        "`fastaudio-norm conditions`; freq-mixstyle mixes the statistics of frequency bins (default: the recipe's)",
     )  # fmt: skip
     group.add_argument(
         "--epochs", type=positive_int, metavar="N",

@@ -39,7 +39,8 @@ class Recipe(NamedTuple):
 RECIPES = {
     "plain": Recipe(),
     "strong": Recipe(
-        spec="mel-20ms", speeds=(0.9, 0.95, 1.0, 1.05, 1.1), crop=2.0, masks=True, mixup=0.4, epochs=80, wd=0.05
+        spec="mel-20ms", speeds=(0.9, 0.95, 1.0, 1.05, 1.1), augment=("freq-mixstyle",), crop=2.0, masks=True,
+        mixup=0.4, epochs=80, wd=0.05,
     ),
 }
 
