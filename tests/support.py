@@ -1,5 +1,6 @@
 """Helpers of several tests: the repository's root, its notebooks, commands, and processes that start quickly."""
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -33,6 +34,7 @@ def redirect(out, err):
 
 def execute(program, arguments, env, out, err):
     redirect(out, err)
+    gc.freeze()  # excludes the libraries from garbage collection, as in conftest.py
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["-c", *arguments]
@@ -84,6 +86,7 @@ def run_notebook(notebook, log, env):
     from nbdev.test import test_nb
 
     redirect(log, log)
+    gc.freeze()  # excludes the libraries from garbage collection, as in conftest.py
     os.environ.update(env)
     succeeded, _ = test_nb(notebook, basepath=ROOT)
     sys.exit(0 if succeeded else 1)
