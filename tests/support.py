@@ -16,6 +16,22 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["nbdev.test", "fastai.vision.all", "fastaudio_norm.all", "fastaudio_norm.cli.main"])
 COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
 
+# Replacements that make the tests of notebooks fast: fewer clips and less training, same code. No assert in a notebook
+# depends on these numbers; `uv run nbdev-test` runs the notebooks unchanged.
+SHORTER = {
+    "index": {"seconds=1)": "per_fold=1, seconds=0.5)", "fit_one_cycle(8,": "fit_one_cycle(1,"},
+    "cli/drift": {"per_fold=2, seconds=1": "per_fold=1, seconds=0.5"},
+    "cli/predict": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
+    "comparison/conditions": {"per_fold=2": "per_fold=1", "epochs=4": "epochs=1"},
+    "comparison/plots": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
+    "comparison/run": {"seconds=1": "seconds=0.5", "epochs=2": "epochs=1"},
+    "monitor/update": {"per_fold=4, seconds=1": "per_fold=1, seconds=0.5", "epochs=6": "epochs=1"},
+    "tutorials/choose": {"epochs=6": "epochs=1"},
+    "tutorials/deploy": {"epochs=6": "epochs=1"},
+    "tutorials/normalize": {"epochs=4": "epochs=1"},
+    "tutorials/port": {"seconds=1": "seconds=0.5"},
+}
+
 
 def run(*command, cwd=ROOT, statuses=(0,)):
     "Run a command, require one of the exit statuses, and return its standard output."
@@ -81,12 +97,24 @@ def start_ranks(folder, program, *arguments, **env):
     return [Program(folder, program, *arguments, RANK=rank, LOCAL_RANK=rank, **env) for rank in "01"]
 
 
+def shorten(notebook, name):
+    "Apply the replacements of `SHORTER` to the code of a notebook."
+    for long, short in SHORTER.get(name, {}).items():
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and long in cell.source]
+        assert cells, f"{long!r} is not in the code of {name}.ipynb: update SHORTER"
+        for cell in cells:
+            cell.source = cell.source.replace(long, short)
+    return notebook
+
+
 def run_notebook(notebook, log, env):
     "Run a notebook in this process, write everything that it prints to `log`, and exit with status 1 if a cell fails."
-    from nbdev.test import test_nb
+    from nbdev import process, test
 
     redirect(log, log)
     gc.freeze()  # excludes the libraries from garbage collection, as in conftest.py
     os.environ.update(env)
-    succeeded, _ = test_nb(notebook, basepath=ROOT)
+    read, name = process.read_nb, notebook.relative_to(ROOT / "nbs").with_suffix("").as_posix()
+    process.read_nb = lambda path: shorten(read(path), name)
+    succeeded, _ = test.test_nb(notebook, basepath=ROOT)
     sys.exit(0 if succeeded else 1)

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import warnings
 
 import matplotlib.pyplot as plt
@@ -73,9 +74,17 @@ def run_as_typed(command, folder):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    "Files that the documentation refers to: clips in `my/folder`, incoming audio, and two single files."
-    clips = make_clips(tmp_path / "my" / "folder", per_fold=2, seconds=0.5)
+def folder(made_up, tmp_path, monkeypatch):
+    """Files that the documentation refers to: clips in `my/folder`, incoming audio, and two single files.
+
+    `compare` synthesizes fewer and shorter clips than usual.
+    """
+
+    def make_few(path, seconds, seed):
+        return make_clips(path, per_fold=1, seconds=seconds / 2, seed=seed)
+
+    monkeypatch.setattr("fastaudio_norm.data.make_clips", make_few)
+    clips = shutil.copytree(made_up, tmp_path / "my" / "folder")
     arrived = tmp_path / "what" / "arrived"
     arrived.mkdir(parents=True)
     files = sorted((clips / "audio").iterdir())

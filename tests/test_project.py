@@ -16,7 +16,7 @@ each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: 
 @pytest.fixture(scope="module")
 def short_clips(tmp_path_factory):
     "Folder of short clips for the tutorials, which otherwise synthesize longer ones."
-    return make_clips(tmp_path_factory.mktemp("sounds"), per_fold=2, seconds=0.5)
+    return make_clips(tmp_path_factory.mktemp("sounds"), per_fold=1, seconds=0.5)
 
 
 @each_notebook
