@@ -73,8 +73,13 @@ def run_as_typed(command, folder):
     plt.close("all")
 
 
+@pytest.fixture(scope="module")
+def hundred_clips(tmp_path_factory):
+    return make_clips(tmp_path_factory.mktemp("hundred"), per_fold=2, seconds=0.5)
+
+
 @pytest.fixture
-def folder(made_up, tmp_path, monkeypatch):
+def folder(hundred_clips, tmp_path, monkeypatch):
     """Files that the documentation refers to: clips in `my/folder`, incoming audio, and two single files.
 
     `compare` synthesizes fewer and shorter clips than usual.
@@ -84,7 +89,7 @@ def folder(made_up, tmp_path, monkeypatch):
         return make_clips(path, per_fold=1, seconds=seconds / 2, seed=seed)
 
     monkeypatch.setattr("fastaudio_norm.data.make_clips", make_few)
-    clips = shutil.copytree(made_up, tmp_path / "my" / "folder")
+    clips = shutil.copytree(hundred_clips, tmp_path / "my" / "folder")
     arrived = tmp_path / "what" / "arrived"
     arrived.mkdir(parents=True)
     files = sorted((clips / "audio").iterdir())

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import quick_python
 from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
 from support import NOTEBOOKS, PROCESSES, ROOT, run, run_notebook
@@ -22,7 +23,7 @@ def short_clips(tmp_path_factory):
 @each_notebook
 def test_notebook_runs_from_top_to_bottom(notebook, short_clips, tmp_path):
     env = {"SOUNDS": str(short_clips)}
-    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log", env))
+    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log", env, quick_python.start()))
     process.start()
     process.join(SECONDS)
     process.kill()
