@@ -109,7 +109,7 @@ def serve(address):
         listener.listen()
         os.rename(f"{address}.part", address)
         while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
-            with suppress(ChildProcessError):  # there are no children
+            with suppress(ChildProcessError):  # raised if there is no child
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             client, _ = listener.accept()
