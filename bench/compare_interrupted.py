@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fastaudio_norm.data import make_clips
 
-SETTING = "--norms none wave local channel --runs 3 --epochs 1 --bs 16"
+SETTING = "--norms none wave local channel --runs 3 --epochs 1 --bs 16 --arch test_resnet"
 
 
 PROGRAM = "from fastaudio_norm.cli.main import main; main()"

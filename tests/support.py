@@ -1,5 +1,6 @@
 """Helpers of several tests: the repository's root, its notebooks, commands, and processes that start quickly."""
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -13,7 +14,27 @@ NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
 # Processes of this kind are forked from a server that has imported the libraries, but has run nothing.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["nbdev.test", "fastai.vision.all", "fastaudio_norm.all", "fastaudio_norm.cli.main"])
+SMALL_ARCH = "test_resnet"  # timm's smallest network; trains three times as fast as the default, xresnet18
 COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1:])"
+
+# Replacements that make the tests of notebooks fast: fewer clips and less training, same code. No assert in a notebook
+# depends on these numbers; `uv run nbdev-test` runs the notebooks unchanged.
+SHORTER = {
+    "index": {"seconds=1)": "per_fold=1, seconds=0.5)", "fit_one_cycle(8,": "fit_one_cycle(1,"},
+    "cli/drift": {"seconds=1": "seconds=0.5"},
+    "cli/predict": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
+    "comparison/conditions": {"per_fold=2": "per_fold=1", "epochs=4": "epochs=1"},
+    "comparison/plots": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
+    "comparison/run": {"seconds=1": "seconds=0.5", "epochs=2": "epochs=1"},
+    "monitor/update": {"per_fold=4, seconds=1": "per_fold=1, seconds=0.5", "epochs=6": "epochs=1"},
+    "tutorials/deploy": {
+        'os.environ.get("SOUNDS")': "None",  # statistics of fewer than 48 clips cannot detect drift
+        "seconds=1": "per_fold=2, seconds=0.5",
+        "epochs=6": "epochs=1",
+    },
+    "tutorials/normalize": {"epochs=4": "epochs=1"},
+    "tutorials/port": {"seconds=1": "seconds=0.5"},
+}
 
 
 def run(*command, cwd=ROOT, statuses=(0,)):
@@ -33,6 +54,7 @@ def redirect(out, err):
 
 def execute(program, arguments, env, out, err):
     redirect(out, err)
+    gc.freeze()  # excludes the libraries from garbage collection, as in conftest.py
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["-c", *arguments]
@@ -79,11 +101,28 @@ def start_ranks(folder, program, *arguments, **env):
     return [Program(folder, program, *arguments, RANK=rank, LOCAL_RANK=rank, **env) for rank in "01"]
 
 
-def run_notebook(notebook, log, env):
-    "Run a notebook in this process, write everything that it prints to `log`, and exit with status 1 if a cell fails."
-    from nbdev.test import test_nb
+def shorten(notebook, name):
+    "Apply the replacements of `SHORTER` to the code of a notebook."
+    for long, short in SHORTER.get(name, {}).items():
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and long in cell.source]
+        assert cells, f"{long!r} is not in the code of {name}.ipynb: update SHORTER"
+        for cell in cells:
+            cell.source = cell.source.replace(long, short)
+    return notebook
+
+
+def run_notebook(notebook, log, env, python):
+    """Run a notebook in this process, write everything that it prints to `log`, and exit with status 1 if a cell fails.
+
+    `python` is the interpreter that the notebook finds in `sys.executable`.
+    """
+    from nbdev import process, test
 
     redirect(log, log)
+    gc.freeze()  # excludes the libraries from garbage collection, as in conftest.py
     os.environ.update(env)
-    succeeded, _ = test_nb(notebook, basepath=ROOT)
+    sys.executable = str(python)
+    read, name = process.read_nb, notebook.relative_to(ROOT / "nbs").with_suffix("").as_posix()
+    process.read_nb = lambda path: shorten(read(path), name)
+    succeeded, _ = test.test_nb(notebook, basepath=ROOT)
     sys.exit(0 if succeeded else 1)

@@ -3,10 +3,12 @@
 import json
 import re
 import shlex
+import shutil
 import warnings
 
 import matplotlib.pyplot as plt
 import pytest
+import quick_python
 import soundfile
 from support import ROOT, run
 
@@ -63,7 +65,8 @@ def run_as_typed(command, folder):
     command, expected = shorter(command), (0, 1) if "drift" in command else (0,)  # status 1 is an alarm
     program, *arguments = shlex.split(command)
     if program != "fastaudio-norm":
-        run("bash", "-c", command, cwd=folder, statuses=expected)
+        quick = f'PATH="{quick_python.start().parent}:$PATH"'  # torchrun starts fastaudio-norm twice
+        run("bash", "-c", f"{quick}; {command}", cwd=folder, statuses=expected)
         return
     try:
         main(arguments)
@@ -72,10 +75,23 @@ def run_as_typed(command, folder):
     plt.close("all")
 
 
+@pytest.fixture(scope="module")
+def hundred_clips(tmp_path_factory):
+    return make_clips(tmp_path_factory.mktemp("hundred"), per_fold=2, seconds=0.5)
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    "Files that the documentation refers to: clips in `my/folder`, incoming audio, and two single files."
-    clips = make_clips(tmp_path / "my" / "folder", per_fold=2, seconds=0.5)
+def folder(hundred_clips, tmp_path, monkeypatch):
+    """Files that the documentation refers to: clips in `my/folder`, incoming audio, and two single files.
+
+    `compare` synthesizes fewer and shorter clips than usual.
+    """
+
+    def make_few(path, seconds, seed):
+        return make_clips(path, per_fold=1, seconds=seconds / 2, seed=seed)
+
+    monkeypatch.setattr("fastaudio_norm.data.make_clips", make_few)
+    clips = shutil.copytree(hundred_clips, tmp_path / "my" / "folder")
     arrived = tmp_path / "what" / "arrived"
     arrived.mkdir(parents=True)
     files = sorted((clips / "audio").iterdir())

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import quick_python
 from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
 from support import NOTEBOOKS, PROCESSES, ROOT, run, run_notebook
@@ -16,13 +17,13 @@ each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: 
 @pytest.fixture(scope="module")
 def short_clips(tmp_path_factory):
     "Folder of short clips for the tutorials, which otherwise synthesize longer ones."
-    return make_clips(tmp_path_factory.mktemp("sounds"), per_fold=2, seconds=0.5)
+    return make_clips(tmp_path_factory.mktemp("sounds"), per_fold=1, seconds=0.5)
 
 
 @each_notebook
 def test_notebook_runs_from_top_to_bottom(notebook, short_clips, tmp_path):
     env = {"SOUNDS": str(short_clips)}
-    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log", env))
+    process = PROCESSES.Process(target=run_notebook, args=(notebook, tmp_path / "log", env, quick_python.start()))
     process.start()
     process.join(SECONDS)
     process.kill()

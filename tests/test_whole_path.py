@@ -1,15 +1,16 @@
 """The path that the README shows: star imports, training, and a prediction in another process."""
 
 import json
-import subprocess
-import sys
+import multiprocessing
 
 import fastai.vision.all
 import matplotlib.pyplot as plt
+import pytest
+import quick_python
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
-from support import run
+from support import PROCESSES, run
 
 import fastaudio_norm.all as public
 from fastaudio_norm.all import (
@@ -19,6 +20,7 @@ from fastaudio_norm.all import (
     AudioToSpec,
     CrossValidationSplitter,
     SpecNormalize,
+    get_dls,
     spec_learner,
 )
 
@@ -32,24 +34,6 @@ with learn.no_bar():
     name, _, probabilities = learn.predict(sys.argv[2])
 norm = learn.dls.valid.after_batch.fs[-1]
 print(json.dumps([name, probabilities.tolist(), norm.mean.tolist(), norm.std.tolist()]))
-"""
-
-SPAWN = """
-import multiprocessing, sys
-from fastai.vision.all import *
-from fastaudio_norm.all import *
-
-if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
-    path, spec = Path(sys.argv[1]), AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32))
-    df, tfms = read_esc50(path), {"item_tfms": AudioNormalize(), "batch_tfms": [spec, SpecNormalize(axes=(0, 1, 3))]}
-    block = DataBlock(
-        (AudioBlock, CategoryBlock), get_x=ColReader("filename", pref=path / "audio"), get_y=ColReader("category"),
-        splitter=CrossValidationSplitter(fold=1), **tfms,
-    )
-    for dls in (get_dls(df, path, num_workers=0, **tfms), block.dataloaders(df, num_workers=0)):
-        own, spawned = ([x.mean().item() for x, _ in dls.valid.new(num_workers=n)] for n in (0, 1))
-        assert own == spawned
 """
 
 
@@ -87,16 +71,32 @@ def test_an_exported_learner_predicts_the_same_in_another_process(df, made_up, t
         file = str(made_up / "audio" / df.filename[0])
         name, _, probabilities = learn.predict(file)
     learn.export(tmp_path / "sounds.pkl")
-    command = [sys.executable, "-c", SERVE, str(tmp_path / "sounds.pkl"), file]
-    served = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert served.returncode == 0, served.stderr
-    served_name, served_probabilities, mean, std = json.loads(served.stdout.splitlines()[-1])
+    served = run(quick_python.start(), "-c", SERVE, str(tmp_path / "sounds.pkl"), file, cwd=tmp_path)
+    served_name, served_probabilities, mean, std = json.loads(served.splitlines()[-1])
     assert served_name == name
     assert torch.allclose(torch.tensor(served_probabilities), probabilities, atol=1e-5)
     assert mean == norm.mean.tolist() and std == norm.std.tolist()
 
 
-def test_spawned_workers_load_the_same_batches(made_up, tmp_path):
-    script = tmp_path / "load.py"
-    script.write_text(SPAWN)
-    run(sys.executable, str(script), str(made_up))
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.mark.parametrize("loaders, context", [("block", SPAWN), ("block", PROCESSES), ("get_dls", PROCESSES)])
+def test_workers_that_are_not_forked_load_the_same_batches(loaders, context, df, made_up, monkeypatch):
+    "They get the loaders pickled. A spawned worker also imports everything, which takes seconds."
+    spec = AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=32))
+    tfms = {"item_tfms": AudioNormalize(), "batch_tfms": [spec, SpecNormalize(axes=(0, 1, 3))]}
+    if loaders == "get_dls":
+        dls = get_dls(df, made_up, num_workers=0, **tfms)
+    else:
+        block = DataBlock(
+            blocks=(AudioBlock, CategoryBlock),
+            get_x=ColReader("filename", pref=made_up / "audio"),
+            get_y=ColReader("category"),
+            splitter=CrossValidationSplitter(fold=1),
+            **tfms,
+        )
+        dls = block.dataloaders(df, num_workers=0)
+    monkeypatch.setattr("fastai.data.load.multiprocessing", context)
+    own, loaded = ([x.mean().item() for x, _ in dls.valid.new(num_workers=n)] for n in (0, 1))
+    assert own == loaded

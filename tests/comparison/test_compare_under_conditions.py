@@ -7,6 +7,7 @@ import soundfile
 import torch
 from fastai.metrics import accuracy
 from fastaudio.core.signal import AudioTensor
+from support import SMALL_ARCH
 
 from fastaudio_norm.audio import Condition, cached_clips, make_condition
 from fastaudio_norm.comparison import (
@@ -24,18 +25,19 @@ from fastaudio_norm.data import get_dls, read_clips
 from fastaudio_norm.train import Recipe, spec_learner
 
 RECIPE = Recipe(epochs=1)
+SMALL = {"recipe": RECIPE, "bs": 20, "arch": SMALL_ARCH}
 SAME = Condition("same", lambda x, rate, rng: x, "unchanged")
 
 
 @pytest.fixture(scope="module")
 def results(made_up, tmp_path_factory):
     conditions = ["gain:-20", "telephone", SAME]
-    return compare(made_up, ["none", "local-channel"], [1, 2, 3], recipe=RECIPE, bs=20, conditions=conditions,
+    return compare(made_up, ["none", "local-channel"], [1, 2, 3], **SMALL, conditions=conditions,
                    out=tmp_path_factory.mktemp("out"))  # fmt: skip
 
 
 def test_conditions_do_not_change_the_training(made_up, results):
-    plain = compare(made_up, ["none"], [1], recipe=RECIPE, bs=20)
+    plain = compare(made_up, ["none"], [1], **SMALL)
     assert plain.predicted[0] == results.predicted[0] and plain.curve[0] == results.curve[0]
 
 
@@ -107,7 +109,7 @@ def test_lower_scores_may_be_better():
 
 
 def test_finished_runs_are_found_only_with_the_same_conditions(made_up, tmp_path, capsys):
-    options = {"norms": ["none"], "folds": [1], "recipe": RECIPE, "bs": 20, "out": tmp_path}
+    options = {"norms": ["none"], "folds": [1], **SMALL, "out": tmp_path}
     first = compare(made_up, **options, conditions=["hum:0"])
     again = compare(made_up, **options, conditions=["hum:0"])
     assert "1 of 1 runs are already in" in capsys.readouterr().err

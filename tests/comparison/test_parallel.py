@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support import COMMAND, PROCESSES, Program, start_ranks
+from support import COMMAND, PROCESSES, SMALL_ARCH, Program, start_ranks
 from worker_functions import train_slowly
 
 from fastaudio_norm.comparison import compare
@@ -30,7 +30,7 @@ def lines(file):
 
 
 def test_several_processes_give_the_results_of_one(made_up, tmp_path):
-    options = {"norms": ["none", "channel"], "folds": [1, 2], "recipe": Recipe(epochs=1), "bs": 16}
+    options = {"norms": ["none", "channel"], "folds": [1, 2], "recipe": Recipe(epochs=1), "bs": 16, "arch": SMALL_ARCH}
     one, two = (compare(made_up, **options, jobs=jobs, out=tmp_path / str(jobs)) for jobs in (1, 2))
     assert one.equals(two) and lines(one.attrs["file"]) == lines(two.attrs["file"])
 
@@ -100,9 +100,9 @@ def test_functions_that_new_processes_cannot_import_are_refused():
 
 
 def test_the_processes_of_torchrun_give_the_results_of_one(made_up, tmp_path):
-    options = {"norms": ["none", "channel"], "folds": [1], "recipe": Recipe(epochs=1), "bs": 16}
+    options = {"norms": ["none", "channel"], "folds": [1], "recipe": Recipe(epochs=1), "bs": 16, "arch": SMALL_ARCH}
     one = compare(made_up, **options, out=tmp_path / "one")
-    arguments = "--norms none channel --folds 1 --epochs 1 --bs 16".split()
+    arguments = f"--norms none channel --folds 1 --epochs 1 --bs 16 --arch {SMALL_ARCH}".split()
     ranks = start_ranks(tmp_path, COMMAND, "compare", "--path", made_up, "--out", tmp_path / "two", *arguments)
     (out, err), (quiet, _) = [rank.printed() for rank in ranks]
     assert [rank.status for rank in ranks] == [0, 0], err

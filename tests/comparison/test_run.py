@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 from fastai.callback.progress import CSVLogger
-from support import COMMAND, Program
+from support import COMMAND, SMALL_ARCH, Program
 
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.report import summarize
@@ -46,14 +46,15 @@ def test_the_linear_spectrogram_has_the_walkthroughs_shape(sounds):
 
 
 SHORT = Recipe(epochs=1)
-OPTIONS = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, "recipe": SHORT, "bs": 16}
+SMALL = {"recipe": SHORT, "bs": 16, "arch": SMALL_ARCH}
+OPTIONS = {"norms": ["none", "wave+global"], "folds": [2, 3], "runs": 1, **SMALL}
 
 
 def test_the_same_seed_gives_the_same_results(made_up):
     first = compare(made_up, **OPTIONS)
-    again = compare(made_up, ["wave+global"], [3], recipe=SHORT, bs=16)  # after other runs, or after none
+    again = compare(made_up, ["wave+global"], [3], **SMALL)  # after other runs, or after none
     pd.testing.assert_frame_equal(first.iloc[[3]].reset_index(drop=True), again)
-    other = compare(made_up, ["none"], [2], recipe=SHORT, bs=16, seed=1)
+    other = compare(made_up, ["none"], [2], **SMALL, seed=1)
     assert other.valid_loss[0] != first.valid_loss[0]
     assert list(zip(first.norm, first.fold)) == [("none", 2), ("wave+global", 2), ("none", 3), ("wave+global", 3)]
     assert first.score.between(0, 1).all() and first.attrs["valid_per_train"] == pytest.approx(0.25)
@@ -63,7 +64,7 @@ def test_the_same_seed_gives_the_same_results(made_up):
 
 
 def test_finished_runs_are_not_trained_again(made_up, tmp_path, monkeypatch):
-    options = {"norms": ["none", "global"], "folds": [2], "recipe": SHORT, "bs": 16}
+    options = {"norms": ["none", "global"], "folds": [2], **SMALL}
     complete = compare(made_up, **options)
     part = compare(made_up, **{**options, "norms": ["global"]}, out=tmp_path)
     trained = []
@@ -138,10 +139,10 @@ def test_statistics_come_from_the_training_split_only(made_up, tmp_path):
         samples, sr = soundfile.read(changed / "audio" / name)
         soundfile.write(changed / "audio" / name, np.random.default_rng(0).uniform(-1, 1, len(samples)), sr)
     for norm in ("global", "channel-robust"):
-        before, after = (compare(path, [norm], folds=[2], recipe=SHORT, bs=16) for path in (made_up, changed))
+        before, after = (compare(path, [norm], folds=[2], **SMALL) for path in (made_up, changed))
         losses = [[epoch[0] for epoch in results.curve[0]] for results in (before, after)]
         assert losses[0] == losses[1] and before.valid_loss[0] != after.valid_loss[0]
-        again = compare(changed, [norm], folds=[3], recipe=SHORT, bs=16)
+        again = compare(changed, [norm], folds=[3], **SMALL)
         assert [epoch[0] for epoch in again.curve[0]] != losses[0]
 
 
@@ -177,7 +178,7 @@ def test_names_and_folds_that_are_given_twice_count_once(made_up):
 @pytest.mark.parametrize("norm", ["pcen", "channel"])
 def test_the_strong_recipe_is_reproducible(norm, made_up):
     recipe = RECIPES["strong"]._replace(epochs=1, crop=0.25, deltas=norm == "channel")
-    first, again = (compare(made_up, [norm], folds=[1], recipe=recipe, bs=16) for _ in range(2))
+    first, again = (compare(made_up, [norm], folds=[1], **SMALL | {"recipe": recipe}) for _ in range(2))
     assert first.curve[0] == again.curve[0] and first.predicted[0] == again.predicted[0]
 
 
@@ -185,7 +186,7 @@ def test_each_run_gets_its_own_callbacks(made_up, tmp_path):
     def log(norm, fold, run):
         return CSVLogger(tmp_path / f"{norm} {fold} {run}.csv")
 
-    results = compare(made_up, ["none", "global"], folds=[2], runs=2, recipe=SHORT, bs=16, cbs=log)
+    results = compare(made_up, ["none", "global"], folds=[2], runs=2, **SMALL, cbs=log)
     files = sorted(file.name for file in tmp_path.glob("*.csv"))
     assert files == ["global 2 0.csv", "global 2 1.csv", "none 2 0.csv", "none 2 1.csv"]
     losses = [

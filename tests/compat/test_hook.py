@@ -5,6 +5,7 @@ import textwrap
 from importlib.metadata import version
 
 import pytest
+import quick_python
 import torch
 from support import run
 
@@ -12,12 +13,16 @@ HEAVY = ["fastai", "fastaudio", "torchaudio", "librosa", "matplotlib", "pandas",
 CAN_RETRY = not version("torchaudio").startswith(("2.9.", "2.10."))  # these stay broken after a failed import
 
 
-def in_new_process(code):
+def in_new_interpreter(code):
     return run(sys.executable, "-W", "ignore", "-c", textwrap.dedent(code))
 
 
+def in_new_process(code):
+    return run(quick_python.start(), "-W", "ignore", "-c", textwrap.dedent(code))
+
+
 def test_importing_the_package_imports_neither_pytorch_nor_numpy():
-    out = in_new_process(f"""
+    out = in_new_interpreter(f"""
         import sys
         import fastaudio_norm, fastaudio_norm.names, fastaudio_norm.storage
         print([name for name in ["torch", "numpy", *{HEAVY}] if name in sys.modules])
@@ -27,7 +32,7 @@ def test_importing_the_package_imports_neither_pytorch_nor_numpy():
 
 def test_statistics_and_layers_work_where_nothing_but_pytorch_and_numpy_is_installed():
     "Every layer, and the file of a recorder, in a process that cannot import the other packages."
-    out = in_new_process(f"""
+    out = in_new_interpreter(f"""
         import sys
         for name in {HEAVY}:
             sys.modules[name] = None  # its import raises ModuleNotFoundError

@@ -1,9 +1,9 @@
 """Learners, loaders and tensors are loaded by a process that has imported only fastai."""
 
 import pickle
-import sys
 from ast import literal_eval
 
+import quick_python
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.transforms import ColReader, IndexSplitter
@@ -80,7 +80,7 @@ for file in folder.ls().sorted():
         os._exit(0)
     assert os.wait()[1] == 0, file
 """
-    lines = run(sys.executable, "-W", "ignore", "-c", code, str(tmp_path)).splitlines()
+    lines = run(quick_python.start(), "-W", "ignore", "-c", code, str(tmp_path)).splitlines()
     loaded = dict(map(literal_eval, lines))
     assert loaded["clip"] == ("AudioTensor", 16000) and loaded["spec"] == ("AudioSpectrogram", 16000)
     for i, sums in enumerate(expected):
