@@ -37,7 +37,7 @@ SPEC_TEXTS = {  # normalizations of spectrograms, with descriptions
     "pcen": "per-channel energy normalization in place of dB",
 }
 
-DEFAULT_NORMS = ("none", "relaxed", "pcen")  # compared by default; the best two on changed recordings, ESC-10 and ESC-50
+DEFAULT_NORMS = ("none", "relaxed", "pcen")  # compared by default: the best two when recordings change
 
 # %% ../nbs/names.ipynb #3addbd52
 def split_norm(

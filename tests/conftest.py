@@ -29,6 +29,10 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_sessionfinish():
+    gc.unfreeze()  # otherwise nanobind, which onnx uses, reports objects that were not freed
+
+
 @pytest.fixture(scope="session")
 def sounds():
     "Folder of 40 recorded clips: ten classes, five folds."

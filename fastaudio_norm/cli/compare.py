@@ -238,7 +238,7 @@ def add_training(
         "--deterministic", action="store_true", help="bit-identical results also on a GPU, which may be slower"
     )
 
-
+# %% ../../nbs/cli/compare.ipynb #7885e4e0
 def add_compare(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm compare`."
     parser.description = (
