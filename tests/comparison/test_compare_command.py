@@ -1,12 +1,18 @@
 """The commands `compare` and `norms`."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from fastaudio_norm.cli.compare import WALKTHROUGH
 from fastaudio_norm.cli.main import main
+from fastaudio_norm.names import DEFAULT_NORMS
 from fastaudio_norm.train import RECIPES, Recipe, without
 from fastaudio_norm.transforms import make_norm
+
+RECORDED_CLIPS = Path(__file__).parents[2] / "recorded"
 
 
 def test_norms_lists_the_names_that_compare_accepts(capsys):
@@ -38,7 +44,7 @@ def test_compare_writes_a_table_and_plots(made_up, tmp_path, capsys):
 def test_other_settings_do_not_overwrite_tables_and_plots(results, tmp_path, monkeypatch, capsys):
     "Each results file has its own folder, and another baseline changes the report only."
     monkeypatch.setattr("fastaudio_norm.data.make_clips", lambda path, **kwargs: path)
-    monkeypatch.setattr("fastaudio_norm.comparison.compare", lambda path, norms, **kwargs: results)
+    monkeypatch.setattr("fastaudio_norm.comparison.compare", lambda path, **kwargs: results)
     monkeypatch.setattr("fastaudio_norm.cli.compare.python_code", lambda *args: "")
     for key, baseline in (("1", []), ("2", ["--baseline", "wave"])):
         results.attrs["file"] = str(tmp_path / f"results-{key}.jsonl")
@@ -54,9 +60,18 @@ def test_other_settings_do_not_overwrite_tables_and_plots(results, tmp_path, mon
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ("", {"folds": [1, 2, 3], "runs": 1, "bs": 32, "recipe": Recipe(epochs=6)}),
-        ("--path x", {"folds": None, "runs": 1, "bs": 64, "recipe": Recipe()}),
-        ("--path x --walkthrough", {"folds": [1], "runs": 5, "bs": 64, "recipe": Recipe(spec="linear")}),
+        ("", {"norms": DEFAULT_NORMS, "folds": [1, 2, 3], "runs": 1, "bs": 32, "recipe": Recipe(epochs=6)}),
+        ("--path x", {"norms": DEFAULT_NORMS, "folds": None, "runs": 1, "bs": 64, "recipe": Recipe()}),
+        (
+            "--path x --walkthrough",
+            {"norms": WALKTHROUGH["norms"], "folds": [1], "runs": 5, "bs": 64, "recipe": Recipe(spec="linear")},
+        ),
+        ("--path x --walkthrough --norms pcen", {"norms": ["pcen"], "folds": [1]}),
+        (
+            "--path x --augment microphone:6 freq-mixstyle",
+            {"recipe": Recipe(augment=("microphone:6", "freq-mixstyle"))},
+        ),
+        ("--path x --recipe strong --without augment", {"recipe": RECIPES["strong"]._replace(augment=())}),
         ("--esc50 --walkthrough --runs 2", {"folds": [1], "runs": 2, "bs": 64, "recipe": Recipe(spec="linear")}),
         ("--path x --recipe strong --epochs 5", {"bs": 64, "recipe": RECIPES["strong"]._replace(epochs=5)}),
         (
@@ -74,9 +89,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
     calls = []
     monkeypatch.setattr("fastaudio_norm.data.make_clips", lambda path, **kwargs: path)
     monkeypatch.setattr("fastaudio_norm.data.download_esc50", lambda: tmp_path)
-    monkeypatch.setattr(
-        "fastaudio_norm.comparison.compare", lambda path, norms, **kwargs: calls.append(kwargs) or results
-    )
+    monkeypatch.setattr("fastaudio_norm.comparison.compare", lambda path, **kwargs: calls.append(kwargs) or results)
     monkeypatch.setattr("fastaudio_norm.cli.compare._save", lambda *args: {})  # the settings are tested
     main(["compare", "--out", str(tmp_path), *arguments.split()])
     assert expected.items() <= calls[0].items()
@@ -90,6 +103,7 @@ def test_defaults_depend_on_the_data(arguments, expected, tmp_path, monkeypatch,
         (["--norms", "loud"], "Unknown normalization 'loud'"),
         (["--norms", "none", "wave", "--baseline", "pcen"], "must be one of --norms none wave, got 'pcen'"),
         (["--epochs", "0"], "must be at least 1, got 0"),
+        (["--path", str(RECORDED_CLIPS), "--augment", "sugar"], "Unknown condition 'sugar'"),
         (["--without", "mixup"], "Cannot remove 'mixup' from this recipe"),
         (
             ["--recipe", "strong", "--without", "mixups"],
