@@ -53,7 +53,7 @@ def spectrograms(
     before, after = _without_normalization(classifier.front)(x)[0], classifier.front(x)[0]
     return {"Before normalization (dB)": before, "After normalization": after}
 
-# %% ../../nbs/serve/app.ipynb #eb77df3e
+# %% ../../nbs/serve/app.ipynb #208572fb
 def plot_spectrograms(
     specs: dict[str, torch.Tensor],  # [channel, frequency, time], by title; the first channel is drawn
     seconds: float,  # duration of the spectrograms
@@ -61,7 +61,8 @@ def plot_spectrograms(
     "Figure of spectrograms beside each other."
     figure = Figure(figsize=(5 * len(specs), 3.2), layout="constrained")
     for ax, (title, spec) in zip(figure.subplots(1, len(specs), squeeze=False)[0], specs.items()):
-        picture = ax.imshow(spec[0], origin="lower", aspect="auto", extent=(0, seconds, -0.5, spec.shape[-2] - 0.5))
+        extent = (0, seconds, -0.5, spec.shape[-2] - 0.5)
+        picture = ax.imshow(spec[0].numpy(), origin="lower", aspect="auto", extent=extent)
         ax.set(title=title, xlabel="s", ylabel="frequency bin")
         figure.colorbar(picture, ax=ax)
     return figure
