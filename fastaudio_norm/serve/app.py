@@ -62,9 +62,9 @@ def plot_spectrograms(
     figure = Figure(figsize=(5 * len(specs), 3.2), layout="constrained")
     for ax, (title, spec) in zip(figure.subplots(1, len(specs), squeeze=False)[0], specs.items()):
         extent = (0, seconds, -0.5, spec.shape[-2] - 0.5)
-        picture = ax.imshow(spec[0].numpy(), origin="lower", aspect="auto", extent=extent)
+        image = ax.imshow(spec[0].numpy(), origin="lower", aspect="auto", extent=extent)
         ax.set(title=title, xlabel="s", ylabel="frequency bin")
-        figure.colorbar(picture, ax=ax)
+        figure.colorbar(image, ax=ax)
     return figure
 
 # %% ../../nbs/serve/app.ipynb #3185ebb3

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['network_nodes', 'quantize_network', 'compare_models']
 
-# %% ../../nbs/serve/int8.ipynb #800fd6e3
+# %% ../../nbs/serve/int8.ipynb #ef0879d4
 import ast
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from fastcore.basics import patch
 
-import fastaudio_norm.serve.export  # adds `to_onnx`
 from .classifier import SoundClassifier, WaveformModel
 from .exported import load_model
 from .predict import predict
