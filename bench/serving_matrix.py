@@ -145,7 +145,8 @@ def print_matrix(df, audio, networks):
 
     def cell(classify, files, expected):
         try:
-            return f"equal to {np.abs(classify(files) - expected).max():.0e}"
+            difference = np.abs(classify(files) - expected).max()
+            return f"{'equal to' if difference <= 1e-4 else 'differs by'} {difference:.0e}"
         except ValueError as e:
             reason = re.sub(r"\S*/(?=[^/\s])", "", str(e))  # without folders
             reasons.extend([reason] * (reason not in reasons))

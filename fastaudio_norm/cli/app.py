@@ -10,7 +10,7 @@ import argparse
 import threading
 from pathlib import Path
 
-# %% ../../nbs/cli/app.ipynb #6e818231
+# %% ../../nbs/cli/app.ipynb #23f2e9d6
 def _app(args):
     from fastaudio_norm.serve import load_model
     from fastaudio_norm.serve.app import import_gradio, make_app, start_app
@@ -34,8 +34,8 @@ def _port(text):
 def add_app(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm app`."
     parser.description = (
-        "Serve a page to try a model on: record or upload a clip, and see the prediction and the spectrogram before and "
-        'after normalization. Needs Gradio: pip install "fastaudio-norm[app]"'
+        "Serve a page to try a model on: record or upload a clip, and see the prediction and the spectrogram before "
+        'and after normalization. Needs Gradio: pip install "fastaudio-norm[app]"'
     )
     parser.set_defaults(command=_app)
     parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")

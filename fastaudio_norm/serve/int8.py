@@ -62,7 +62,7 @@ def quantize_network(
     model.metadata_props.remove(next(prop for prop in model.metadata_props if prop.key == marker.key))
     onnx.save(model, target)
 
-# %% ../../nbs/serve/int8.ipynb #833c208c
+# %% ../../nbs/serve/int8.ipynb #5b33ab6b
 def compare_models(
     model: WaveformModel,  # a changed model
     reference: WaveformModel,
@@ -104,9 +104,8 @@ def to_int8_onnx(
         largest, changed, n = compare_models(load_model(after), load_model(before), files)
         what = "number" if self.target == "numbers" else "probability"
         if not largest <= max_difference:
-            advice = "use `to_onnx`, or raise `max_difference`"
-            expected = f"expected at most {max_difference}"
-            raise ValueError(f"int8 changes a {what} by {largest:.2g} and {changed} of {n} decisions, {expected}: {advice}")
+            advice = f"expected at most {max_difference}: use `to_onnx`, or raise `max_difference`"
+            raise ValueError(f"int8 changes a {what} by {largest:.2g} and {changed} of {n} decisions, {advice}")
         sizes = " instead of ".join(f"{file.stat().st_size / 1e6:.1f}" for file in (after, before))
         print(f"int8: {sizes} MB; largest difference of a {what}: {largest:.2g}; {changed} of {n} decisions changed")
         with atomic_write(path) as part:
