@@ -16,6 +16,7 @@ import warnings
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from .app import add_app
 from .compare import add_compare
 from .conditions import add_conditions
 from .drift import add_drift
@@ -34,6 +35,7 @@ _COMMANDS = {
     "norms": (add_norms, "list the normalizations that `compare` accepts"),
     "conditions": (add_conditions, "list or hear the simulated recording conditions of `compare`"),
     "predict": (add_predict, "classify audio files with a trained model"),
+    "app": (add_app, "serve a page to try a model on"),
     "drift": (add_drift, "check a folder of audio for drift from measured statistics"),
     "update": (add_update, "blend live statistics into training statistics and a model"),
 }
