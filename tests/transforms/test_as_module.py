@@ -92,11 +92,10 @@ def test_layers_can_be_built_again_from_options_and_state(name):
 PER_CLIP = [name for name, norm in SPEC_NORMS.items() if not getattr(norm.make(), "of_dataset", False)]
 
 
-@pytest.mark.parametrize("name", [*PER_CLIP, "wave", "rms", "peak", "short-time"])
+@pytest.mark.parametrize("name", [*(name for name in PER_CLIP if name != "pcen"), "wave", "rms", "peak", "short-time"])
 def test_layers_compute_on_the_device_of_their_input(name):
-    "PyTorch's device without data refuses tensors of other devices, as a GPU does."
+    "PyTorch's device without data refuses tensors of other devices, as a GPU does; it has no autocast, which PCEN needs."
     norm, shape = (SPEC_NORMS[name], (2, 1, 8, 40)) if name in SPEC_NORMS else (WAVE_NORMS[name], (2, 1, 16000))
-    options = {"frame_rate": 62.5} if name == "pcen" else {}
-    layer = norm.make().as_module(**options).to("meta")
+    layer = norm.make().as_module().to("meta")
     out = layer(torch.zeros(shape, device="meta"))
     assert out.device.type == "meta" and out.shape == shape
