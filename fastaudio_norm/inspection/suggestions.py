@@ -38,7 +38,7 @@ def level_range(
     ranges = groups.quantile(0.95) - groups.quantile(0.05)
     return float(ranges[groups.size() >= 3].median())
 
-# %% ../../nbs/inspection/suggestions.ipynb #225266da
+# %% ../../nbs/inspection/suggestions.ipynb #3d6d87bc
 def _about_level(clips):
     "Whether to remove the level."
     by, explained = groupings(clips).get("class"), explain_clips(clips)
@@ -48,7 +48,7 @@ def _about_level(clips):
     if share == share:
         basis += f"; classes explain {share:.0%} of its variance"
     if inside < 10:
-        text = f"Levels differ by only {inside:.0f} dB{place}: removing the level gains little, unless it will differ later"
+        text = f"Levels differ by only {inside:.1f} dB{place}: removing the level gains little, unless it will differ later"
         yield Suggestion(text, "measured", basis)
     elif inside >= 10 and share >= 0.3:
         text = f"Levels differ by {inside:.0f} dB{place}, but they also tell classes apart: compare a normalization that "
