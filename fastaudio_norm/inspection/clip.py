@@ -89,7 +89,7 @@ class ShortTimeLevels:
             return float("nan")
         return float(np.searchsorted(heard.cumsum(), 0.05 * heard.sum()) / 10 - 120 + 0.05)
 
-# %% ../../nbs/inspection/clip.ipynb #a86b82fc
+# %% ../../nbs/inspection/clip.ipynb #bd9ceea6
 N_FFT = 2048  # samples
 
 
@@ -112,11 +112,11 @@ def find_bandwidth(
     power = power[1:] / power[1:].sum() * n  # without the offset; now the mean is 1
     db = level + to_dbfs(np.maximum(power, 1e-20))
     ends = np.arange(max(32, n // 32), round(0.92 * n))
-    low, high, after = (np.round(share * ends).astype(int) for share in (0.85, 0.97, 1.05))
+    low, high, after, near = (np.round(share * ends).astype(int).clip(max=n) for share in (0.85, 0.97, 1.05, 1.2))
     sums, powers = np.r_[0, db.cumsum()], np.r_[0, power.cumsum()]
-    below = (sums[high] - sums[low]) / (high - low)
+    below, just_above = ((sums[b] - sums[a]) / (b - a) for a, b in ((low, high), (after, near)))
     above = level + to_dbfs(np.maximum((powers[-1] - powers[after]) / (n - after), 1e-20))
-    drops = np.where(above <= max(SILENCE, level - 60), below - above, 0)
+    drops = np.where(above <= max(SILENCE, level - 60), below - np.maximum(above, just_above), 0)
     best = drops.argmax()
     if drops[best] < 20:
         return rate / 2
@@ -152,20 +152,21 @@ class _Sums:
             self.power += frame_power(x)
         self.frames += len(x)
 
-# %% ../../nbs/inspection/clip.ipynb #e9b7b2d0
+# %% ../../nbs/inspection/clip.ipynb #3e1d9fe6
 BLOCK = 2**18  # samples of all channels that are decoded at a time
 
 
 def measure_clip(
     file: str | os.PathLike,
+    block: int = BLOCK,  # samples of all channels to decode at a time, at least 4,096 frames
 ) -> dict:  # see `MEASURES`
     "Measure an audio file in blocks. Raises `BadAudio` if the file is unusable."
     with open_audio(file) as audio:
         window = max(1, round(ShortTimeLevels.WINDOW * audio.rate))
-        size = max(BLOCK // audio.channels, 2 * N_FFT)
+        size = max(block // audio.channels, 2 * N_FFT)
         sums = _Sums(audio.channels)
-        for block in audio.blocks(-(-size // window) * window):
-            sums.add(block, window)
+        for samples in audio.blocks(-(-size // window) * window):
+            sums.add(samples, window)
     n = sums.frames * audio.channels
     level, means = float(to_dbfs(sums.squares.sum() / n)), sums.sum / sums.frames
     heard = sums.power[1:].sum() > 0

@@ -61,14 +61,16 @@ def describe_clips(
         facts["noise floor"] = spread(heard.floor.dropna(), "dBFS") if heard.floor.notna().any() else "only silence"
     return facts
 
-# %% ../../nbs/inspection/page.ipynb #f893bf53
+# %% ../../nbs/inspection/page.ipynb #953d5802
 def format_inspection(
     clips: pd.DataFrame,  # as from `inspect_clips`
 ) -> str:
     "Facts, findings with an example each, and suggestions, as lines of text."
-    findings = find_problems(clips)
+    findings, skipped = find_problems(clips), clips.attrs.get("skipped", {})
     lines = [f"{name:<12} {text}" for name, text in describe_clips(clips).items()]
-    lines += ["", "Findings" if len(findings) else "No findings"]
+    lines += ["", "Findings" if len(findings) or skipped else "No findings"]
+    if skipped:
+        lines.append(f"{len(skipped):>7,} unusable, such as {next(iter(skipped))}")
     for name, row in findings.iterrows():
         lines.append(f"{row.clips:>7,} {name}, such as {printable_path(row.files[0])}")
     suggestions = suggest(clips)

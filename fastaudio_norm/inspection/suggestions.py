@@ -68,7 +68,7 @@ _SPOKEN = {
     "seconds": "duration", "offset": "constant offset",
 }  # fmt: skip
 
-# %% ../../nbs/inspection/suggestions.ipynb #5f74ef79
+# %% ../../nbs/inspection/suggestions.ipynb #1677358d
 def _about_band(clips, flags):
     "Sample rate and bandwidth."
     lowest, rate = clips.rate.min(), clips.rate.max()
@@ -81,8 +81,10 @@ def _about_band(clips, flags):
         basis = f"{narrow.sum():,} of {len(clips):,} clips; their median bandwidth is {end:,.0f} Hz"
         if narrow.mean() > 0.9:
             text = f"Nothing is above {end:,.0f} Hz: use a lower sample rate or --f-max {end:.0f}"
+        elif narrow.mean() >= 0.1:
+            text = f"Many clips have empty upper bands: --f-max {end:.0f} hides the difference, local-channel reduces it"
         else:
-            text = f"Some clips have empty upper bands: --f-max {end:.0f} hides the difference, local-channel reduces it"
+            text = "Few clips have empty upper bands: remove them, or check that they are not all of one class"
         yield Suggestion(text, "measured", basis)
 
 
