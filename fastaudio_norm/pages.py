@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['PAGE', 'html_image', 'html_table', 'html_pairs', 'write_page']
 
-# %% ../nbs/pages.ipynb #4bff8ee6
+# %% ../nbs/pages.ipynb #b80a09b6
 import base64
 import io
+import warnings
 from collections.abc import Iterable
 from datetime import date
 from html import escape
@@ -60,14 +61,16 @@ figure {{ margin: 0 0 1rem }}
 </html>
 """
 
-# %% ../nbs/pages.ipynb #08614946
+# %% ../nbs/pages.ipynb #c0b8594f
 def html_image(
     figure: Figure,  # closed afterwards
     text: str,  # description for people who cannot see the figure
 ) -> str:
     "A figure as an image inside the page."
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name that the font lacks is shown as boxes
+        figure.savefig(png, format="png", dpi=110)
     plt.close(figure)
     data = base64.b64encode(png.getvalue()).decode()
     return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(text)}"></figure>'

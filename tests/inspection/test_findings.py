@@ -58,7 +58,9 @@ def folder(tmp_path_factory):
 def table(folder):
     "Four folds; class x except for the copy; a group in two folds; a class of one clip."
     files = sorted(file.name for file in folder.glob("*.wav"))
-    df = pd.DataFrame({"file": files, "label": "x", "fold": np.arange(len(files)) % 4, "group": [f[:-4] for f in files]})
+    df = pd.DataFrame(
+        {"file": files, "label": "x", "fold": np.arange(len(files)) % 4, "group": [f[:-4] for f in files]}
+    )
     df.loc[df.file == "copy of a.wav", ["label", "fold"]] = ["y", 3]
     df.loc[df.file.isin(["b.wav", "c.wav"]), "group"] = "the same"
     df.loc[df.file == "b.wav", "fold"] = 1
@@ -109,7 +111,7 @@ def test_findings_do_not_depend_on_the_order_of_the_clips(clips):
     ],
     ids=str,
 )
-def test_every_kind_of_labels_and_a_single_clip(columns, kinds, clips, tmp_path):
+def test_every_kind_of_labels_and_a_single_clip(columns, kinds, clips):
     for chosen in (["a.wav"], ["silent.wav"], ["a.wav", "silent.wav", "long.wav", "stereo.wav"]):
         some = clips[clips.file.isin(chosen)].drop(columns=["label", "fold", "group"]).reset_index(drop=True)
         some = some.assign(**{name: [value] * len(chosen) for name, value in columns.items()})
@@ -118,7 +120,18 @@ def test_every_kind_of_labels_and_a_single_clip(columns, kinds, clips, tmp_path)
         assert explain_clips(some).isna().all(axis=None)
         for by in groupings(some).values():
             assert summarize_clips(some, by).clips.tolist() == [len(chosen)] * by.nunique()
-    write_inspection(some, tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("drop", [[], ["label", "fold", "group"]], ids=str)
+def test_the_page_has_a_figure_for_each_finding(drop, clips, tmp_path):
+    some = clips.drop(columns=drop)
+    write_inspection(some, tmp_path / "page.html", command="inspect <x>")
+    page = (tmp_path / "page.html").read_text()
+    for name, row in find_problems(some).iterrows():
+        assert (
+            f"<h2>{name}: {row.clips} clips</h2>" in page and f"Clips with the finding {name} among all clips" in page
+        )
+    assert ("<h2>By class</h2>" in page) == (not drop) and "inspect &lt;x&gt;" in page and "copy of a.wav" in page
 
 
 def test_unusable_files_are_listed_or_refused(folder, tmp_path):
@@ -132,7 +145,7 @@ def test_unusable_files_are_listed_or_refused(folder, tmp_path):
         inspect_clips(df, tmp_path, on_error="stop")
     with pytest.raises(ValueError, match="1 of 1 files are unusable"):
         inspect_clips(pd.DataFrame({"file": ["missing.wav"]}), tmp_path)
-    with pytest.raises(ValueError, match="must be \"stop\" or \"skip\", got 'ignore'"):
+    with pytest.raises(ValueError, match='must be "stop" or "skip", got \'ignore\''):
         inspect_clips(df, tmp_path, on_error="ignore")
 
 
