@@ -6,10 +6,9 @@
 __all__ = ['FULL_SCALE', 'SILENCE', 'N_FFT', 'BLOCK', 'MEASURES', 'to_dbfs', 'ClippedRuns', 'ShortTimeLevels', 'frame_power',
            'find_bandwidth', 'measure_clip']
 
-# %% ../../nbs/inspection/clip.ipynb #25f8abb3
+# %% ../../nbs/inspection/clip.ipynb #40fc9362
 import hashlib
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -125,14 +124,15 @@ def find_bandwidth(
     last = inside[db[inside] > middle].max()
     return float((last + 1.5) * rate / 2 / n)
 
-# %% ../../nbs/inspection/clip.ipynb #1766a75a
+# %% ../../nbs/inspection/clip.ipynb #79ef6f04
 class _Sums:
     "Sums over the blocks of a file."
 
     def __init__(self, channels):
         self.frames, self.channels, self.zeros, self.peak, self.windows = 0, channels, 0, 0.0, 0
         self.sum, self.squares, self.power = np.zeros(channels), np.zeros(channels), np.zeros(N_FFT // 2 + 1)
-        self.runs, self.levels, self.checksum = ClippedRuns(channels), ShortTimeLevels(), hashlib.blake2b(digest_size=16)
+        self.runs, self.levels = ClippedRuns(channels), ShortTimeLevels()
+        self.checksum = hashlib.blake2b(digest_size=16)
 
     def add(self, block, window):
         "Add a block [frames, channels]; all but the last one have a whole number of windows."

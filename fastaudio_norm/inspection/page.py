@@ -77,7 +77,7 @@ def format_inspection(
     lines += ["", "Suggestions"] * bool(suggestions) + [f"- {suggestion}" for suggestion in suggestions]
     return "\n".join(lines)
 
-# %% ../../nbs/inspection/page.ipynb #2a63334f
+# %% ../../nbs/inspection/page.ipynb #5c7ee5ae
 FILES, ROWS = 50, 100  # at most so many files of a finding, and rows of a table
 
 
@@ -124,7 +124,8 @@ def _sections(clips: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
     if len(explained.columns):
         text = "<p>Share of the variance (ε²) that classes, folds and groups explain. Folds should explain nothing.</p>"
         yield "What depends on what", text + html_table(explained.round(2), na_rep="")
-    yield "Measurements", html_pairs({name: f"{text} ({unit})" if unit else text for name, (unit, text) in MEASURES.items()})
+    units = {name: f"{text} ({unit})" if unit else text for name, (unit, text) in MEASURES.items()}
+    yield "Measurements", html_pairs(units)
     yield "Finding, and when it applies", html_pairs({name: text for name, (_, text) in FINDINGS.items()})
     if command:
         yield "Command", f"<pre>{escape(command)}</pre>"

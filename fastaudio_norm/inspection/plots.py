@@ -16,7 +16,7 @@ from .clips import groupings
 from .findings import FINDINGS
 from ..storage import printable
 
-# %% ../../nbs/inspection/plots.ipynb #5929d869
+# %% ../../nbs/inspection/plots.ipynb #c52307c8
 COLORS = ("#0072B2", "#D55E00")  # other clips, clips of the finding: from Okabe and Ito's palette
 ROWS = 30  # classes, folds or groups in a figure
 
@@ -33,7 +33,8 @@ def _histogram(ax, values, flagged, unit):
     values = values.astype(float).clip(lower=-120) if unit == "dBFS" else values.astype(float)
     values, flagged = values[np.isfinite(values)], flagged[np.isfinite(values)]
     edges = np.histogram_bin_edges(values, 40) if len(values) else np.linspace(0, 1, 2)
-    ax.hist([values[~flagged], values[flagged]], edges, stacked=True, color=COLORS, label=["other clips", "these clips"])
+    labels = ["other clips", "these clips"]
+    ax.hist([values[~flagged], values[flagged]], edges, stacked=True, color=COLORS, label=labels)
     ax.set_ylabel("clips")
     if len(values) > 20 * max(1, flagged.sum()):
         ax.set_yscale("symlog", linthresh=10)
@@ -77,7 +78,7 @@ def plot_finding(
     fig.legend(loc="outside upper right", ncols=2, frameon=False)
     return fig
 
-# %% ../../nbs/inspection/plots.ipynb #c85143aa
+# %% ../../nbs/inspection/plots.ipynb #898b519e
 def plot_levels(
     clips: pd.DataFrame,  # as from `inspect_clips`
     by: pd.Series,  # one of `groupings`
@@ -93,7 +94,8 @@ def plot_levels(
             values = values.sample(200, random_state=0) if len(values) > 200 else values
             offset = {"floor": -0.12, "level": 0.12}[column]
             label = text if row == 0 else None
-            ax.scatter(values, np.full(len(values), row + offset), s=9, color=color, alpha=0.5, linewidths=0, label=label)
+            rows = np.full(len(values), row + offset)
+            ax.scatter(values, rows, s=9, color=color, alpha=0.5, linewidths=0, label=label)
     ax.scatter(order[names].clip(lower=-120), range(len(names)), marker="|", s=90, color="black", label="median level")
     ax.set_yticks(range(len(names)))
     ax.set_yticklabels(map(short_name, names), parse_math=False)

@@ -38,7 +38,7 @@ def level_range(
     ranges = groups.quantile(0.95) - groups.quantile(0.05)
     return float(ranges[groups.size() >= 3].median())
 
-# %% ../../nbs/inspection/suggestions.ipynb #3d6d87bc
+# %% ../../nbs/inspection/suggestions.ipynb #8f4e639e
 def _about_level(clips):
     "Whether to remove the level."
     by, explained = groupings(clips).get("class"), explain_clips(clips)
@@ -48,11 +48,11 @@ def _about_level(clips):
     if share == share:
         basis += f"; classes explain {share:.0%} of its variance"
     if inside < 10:
-        text = f"Levels differ by only {inside:.1f} dB{place}: removing the level gains little, unless it will differ later"
+        text = f"Levels differ by only {inside:.1f} dB{place}: removing the level gains little, unless it changes later"
         yield Suggestion(text, "measured", basis)
     elif inside >= 10 and share >= 0.3:
-        text = f"Levels differ by {inside:.0f} dB{place}, but they also tell classes apart: compare a normalization that "
-        yield Suggestion(text + "keeps the level (channel) with one that removes it (wave+channel)", "measured", basis)
+        text = f"Levels differ by {inside:.0f} dB{place}, but they also tell classes apart: compare a normalization "
+        yield Suggestion(text + "that keeps the level (channel) with one that removes it (wave+channel)", "measured", basis)
     elif inside >= 10:
         text = f"Levels differ by {inside:.0f} dB{place}: take each clip's own (wave, wave+channel or local)"
         yield Suggestion(text, "measured", basis)
@@ -68,7 +68,7 @@ _SPOKEN = {
     "seconds": "duration", "offset": "constant offset",
 }  # fmt: skip
 
-# %% ../../nbs/inspection/suggestions.ipynb #1677358d
+# %% ../../nbs/inspection/suggestions.ipynb #9fac6462
 def _about_band(clips, flags):
     "Sample rate and bandwidth."
     lowest, rate = clips.rate.min(), clips.rate.max()
@@ -82,12 +82,12 @@ def _about_band(clips, flags):
         if narrow.mean() > 0.9:
             text = f"Nothing is above {end:,.0f} Hz: use a lower sample rate or --f-max {end:.0f}"
         elif narrow.mean() >= 0.1:
-            text = f"Many clips have empty upper bands: --f-max {end:.0f} hides the difference, local-channel reduces it"
+            text = f"Many clips have empty upper bands: --f-max {end:.0f} hides the difference"
         else:
             text = "Few clips have empty upper bands: remove them, or check that they are not all of one class"
         yield Suggestion(text, "measured", basis)
 
-
+# %% ../../nbs/inspection/suggestions.ipynb #5dd14026
 _REASONS = {  # suggestion and reason, by finding
     "silent": (
         "Remove silent clips, or give them a class of their own",
