@@ -12,7 +12,7 @@ from pathlib import Path
 from .inputs import add_table, read_table
 from .options import add_on_error, add_out, out_folder, report_skipped
 
-# %% ../../nbs/cli/inspect.ipynb #911cc3cf
+# %% ../../nbs/cli/inspect.ipynb #0f5fa936
 def _inspect(args):
     from fastaudio_norm.audio import printable_path
     from fastaudio_norm.inspection import format_inspection, inspect_clips, save_clips, write_inspection
@@ -31,8 +31,8 @@ def _inspect(args):
 def add_inspect(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm inspect`."
     parser.description = (
-        "Look before you train: levels, clipping, silence, noise floor, bandwidth, the same audio twice and the size of "
-        "the classes; with figures, and with suggestions for normalization."
+        "Look before you train: levels, clipping, silence, noise floor, bandwidth, the same audio twice and the size "
+        "of the classes; with figures, and with suggestions for normalization."
     )
     parser.set_defaults(command=_inspect)
     parser.add_argument("path", metavar="DIR", help="folder of audio, with or without labels")

@@ -38,7 +38,7 @@ def level_range(
     ranges = groups.quantile(0.95) - groups.quantile(0.05)
     return float(ranges[groups.size() >= 3].median())
 
-# %% ../../nbs/inspection/suggestions.ipynb #8f4e639e
+# %% ../../nbs/inspection/suggestions.ipynb #dbaaf16a
 def _about_level(clips):
     "Whether to remove the level."
     by, explained = groupings(clips).get("class"), explain_clips(clips)
@@ -52,7 +52,8 @@ def _about_level(clips):
         yield Suggestion(text, "measured", basis)
     elif inside >= 10 and share >= 0.3:
         text = f"Levels differ by {inside:.0f} dB{place}, but they also tell classes apart: compare a normalization "
-        yield Suggestion(text + "that keeps the level (channel) with one that removes it (wave+channel)", "measured", basis)
+        text += "that keeps the level (channel) with one that removes it (wave+channel)"
+        yield Suggestion(text, "measured", basis)
     elif inside >= 10:
         text = f"Levels differ by {inside:.0f} dB{place}: take each clip's own (wave, wave+channel or local)"
         yield Suggestion(text, "measured", basis)
