@@ -77,8 +77,8 @@ def format_inspection(
     lines += ["", "Suggestions"] * bool(suggestions) + [f"- {suggestion}" for suggestion in suggestions]
     return "\n".join(lines)
 
-# %% ../../nbs/inspection/page.ipynb #5c7ee5ae
-FILES, ROWS = 50, 100  # at most so many files of a finding, and rows of a table
+# %% ../../nbs/inspection/page.ipynb #8505d632
+FILES, ROWS = 50, 100  # largest number of files of a finding, and of rows of a table
 
 
 def _file_list(clips, name, files):
@@ -123,14 +123,14 @@ def _sections(clips: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
     explained = explain_clips(clips)
     if len(explained.columns):
         text = "<p>Share of the variance (ε²) that classes, folds and groups explain. Folds should explain nothing.</p>"
-        yield "What depends on what", text + html_table(explained.round(2), na_rep="")
+        yield "Dependence on class, fold and group", text + html_table(explained.round(2), na_rep="")
     units = {name: f"{text} ({unit})" if unit else text for name, (unit, text) in MEASURES.items()}
     yield "Measurements", html_pairs(units)
     yield "Finding, and when it applies", html_pairs({name: text for name, (_, text) in FINDINGS.items()})
     if command:
         yield "Command", f"<pre>{escape(command)}</pre>"
 
-
+# %% ../../nbs/inspection/page.ipynb #0876b349
 def write_inspection(
     clips: pd.DataFrame,  # as from `inspect_clips`
     file: str | Path,  # HTML file to write
