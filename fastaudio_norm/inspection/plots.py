@@ -16,9 +16,9 @@ from .clips import groupings
 from .findings import FINDINGS
 from ..storage import printable
 
-# %% ../../nbs/inspection/plots.ipynb #c52307c8
+# %% ../../nbs/inspection/plots.ipynb #d653413c
 COLORS = ("#0072B2", "#D55E00")  # other clips, clips of the finding: from Okabe and Ito's palette
-ROWS = 30  # classes, folds or groups in a figure
+ROWS = 50  # classes, folds or groups in a figure
 
 
 def short_name(
@@ -34,9 +34,9 @@ def _histogram(ax, values, flagged, unit):
     values, flagged = values[np.isfinite(values)], flagged[np.isfinite(values)]
     edges = np.histogram_bin_edges(values, 40) if len(values) else np.linspace(0, 1, 2)
     labels = ["other clips", "these clips"]
-    ax.hist([values[~flagged], values[flagged]], edges, stacked=True, color=COLORS, label=labels)
+    counts, _, _ = ax.hist([values[~flagged], values[flagged]], edges, stacked=True, color=COLORS, label=labels)
     ax.set_ylabel("clips")
-    if len(values) > 20 * max(1, flagged.sum()):
+    if counts[1].max() > 20 * np.diff(counts, axis=0).max() > 0:  # stacked: all clips, above the other clips
         ax.set_yscale("symlog", linthresh=10)
 
 
@@ -61,7 +61,7 @@ def plot_finding(
     "Plot the clips of a finding among the others."
     column, by = FINDINGS[name][0], groupings(clips)
     if column is None and by:
-        chosen = by["fold" if name.endswith("fold") and "fold" in by else next(iter(by))]
+        chosen = by["fold" if "fold" in name and "fold" in by else next(iter(by))]
         height = 1.2 + 0.2 * min(ROWS, chosen.nunique())
         fig, ax = plt.subplots(figsize=(7, height), layout="constrained")
         _bars(ax, chosen, flagged)
@@ -78,7 +78,7 @@ def plot_finding(
     fig.legend(loc="outside upper right", ncols=2, frameon=False)
     return fig
 
-# %% ../../nbs/inspection/plots.ipynb #898b519e
+# %% ../../nbs/inspection/plots.ipynb #f7460d40
 def plot_levels(
     clips: pd.DataFrame,  # as from `inspect_clips`
     by: pd.Series,  # one of `groupings`
@@ -99,7 +99,7 @@ def plot_levels(
     ax.scatter(order[names].clip(lower=-120), range(len(names)), marker="|", s=90, color="black", label="median level")
     ax.set_yticks(range(len(names)))
     ax.set_yticklabels(map(short_name, names), parse_math=False)
-    ax.set(xlabel="dBFS", ylabel=by.name + (f" (every {step}th of {len(order):,})" if step > 1 else ""))
+    ax.set(xlabel="dBFS", ylabel=by.name + (f" ({len(names)} of {len(order):,})" if step > 1 else ""))
     ax.grid(alpha=0.3)
     fig.legend(loc="outside upper right", ncols=3, frameon=False)
     return fig
