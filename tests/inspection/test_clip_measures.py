@@ -132,8 +132,18 @@ def test_recordings_noise_and_tones_over_noise_fill_the_band(folder, sounds):
     rng = np.random.default_rng(0)
     white = rng.normal(0, 0.1, 32000)
     bird = 0.3 * np.sin(2 * np.pi * (3000 + 500 * np.sin(np.arange(32000) / 1000)) * np.arange(32000) / 16000)
-    for x in (white, lfilter([0.1], [1, -0.98], white), lfilter([0.01], [1, -1.8, 0.81], white), bird + 0.01 * white):
-        assert measure_clip(write(folder, x.clip(-1, 1)))["bandwidth"] == 8000
+    frequencies = np.fft.rfftfreq(32000, 1 / 16000)
+    gain = np.interp(frequencies, [0, 200, 2000, 2600, 3800, 8000], [0, 0, -38, -60, -90, -92])
+    helicopter = np.fft.irfft(np.fft.rfft(white) * 10 ** (gain / 20))  # falls steeply, but not at a cliff
+    helicopter *= 0.15 / helicopter.std()
+    for x in (
+        helicopter,
+        white,
+        lfilter([0.1], [1, -0.98], white),
+        lfilter([0.01], [1, -1.8, 0.81], white),
+        bird + 0.01 * white,
+    ):
+        assert measure_clip(write(folder, x.clip(-1, 1), subtype="PCM_24"))["bandwidth"] == 8000
 
 
 @given(frames=st.integers(1, 5000), channels=st.integers(1, 2))
