@@ -68,6 +68,7 @@ from fastaudio_norm.data import (
     read_clips,
     read_esc50,
 )
+from fastaudio_norm.inspection import find_problems, inspect_clips, write_inspection
 from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm, clip_by_clip
 from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftWatch, update_stats

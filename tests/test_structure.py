@@ -11,7 +11,10 @@ import pytest
 from support import NOTEBOOKS, ROOT
 
 PACKAGE = "fastaudio_norm"
-ORDER = "names storage stats layers compat audio transforms data measure train comparison serve monitor cli all".split()
+ORDER = (
+    "names storage pages stats layers compat audio transforms data inspection measure train comparison serve monitor "
+    "cli all"
+).split()
 NAMEDTUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # public in spite of the underscore
 NBS, TESTS = ROOT / "nbs", ROOT / "tests"
 

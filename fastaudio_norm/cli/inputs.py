@@ -56,15 +56,16 @@ def add_table(
 def read_table(
     args: argparse.Namespace,
     path: Path,  # folder of the data set
+    unlabelled_ok: bool = False,  # whether there may be no labels; then the folder is read if no option was given
 ) -> "DataFrame | None":  # None: no option was given
     "Read the table that the options describe."
     names = ("table", "file", "label", "separator", "target", "fold", "group")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if not given:
+    if not given and not unlabelled_ok:
         return None
     from fastaudio_norm.data import read_clips
 
-    return read_clips(path, absent_ok=True, **given)
+    return read_clips(path, absent_ok=True, unlabelled_ok=unlabelled_ok, **given)
 
 # %% ../../nbs/cli/inputs.ipynb #a1a58788
 def fold_name(text: str) -> int | str:

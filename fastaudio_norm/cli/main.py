@@ -20,6 +20,7 @@ from .app import add_app
 from .compare import add_compare
 from .conditions import add_conditions
 from .drift import add_drift
+from .inspect import add_inspect
 from .norms import add_norms
 from .predict import add_predict
 from .stats import add_stats
@@ -29,6 +30,7 @@ from ..storage import printable
 
 # %% ../../nbs/cli/main.ipynb #ab4b89bb
 _COMMANDS = {
+    "inspect": (add_inspect, "look at a data set before training: levels, clipping, silence, copies"),
     "compare": (add_compare, "train with each normalization and compare accuracies"),
     "train": (add_train, "train a model with one normalization on all clips, with a model card"),
     "stats": (add_stats, "measure a folder of audio: statistics for SpecNormalize"),

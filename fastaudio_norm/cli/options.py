@@ -44,14 +44,17 @@ def save_figure(
         figure.savefig(part, format="png", dpi=150)
 
 # %% ../../nbs/cli/options.ipynb #c73cdd4b
-def add_on_error(parser: argparse.ArgumentParser) -> None:
+def add_on_error(
+    parser: argparse.ArgumentParser,
+    default: str = "stop",
+) -> None:
     "Add the option `--on-error`."
     parser.add_argument(
         "--on-error",
         choices=ON_ERROR,
-        default="stop",
+        default=default,
         help="unusable files: stop = list them and exit; skip = continue, list them at the end, exit with status 3 "
-        "(default: stop)",
+        f"(default: {default})",
     )
 
 

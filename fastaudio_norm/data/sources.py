@@ -84,14 +84,14 @@ _SPLITS = {
 }
 
 
-def _choose(columns, role, given, source):
+def _choose(columns, role, given, source, required=("file", "label")):
     "Names of the columns for a role: those given, or the first of the default names that exists."
     default = [name for name in _DEFAULT_COLUMNS[role] if name in columns][:1]
     names = [given] if isinstance(given, str) else list(given or default)
     missing = [name for name in names if name not in columns]
     if missing:
         raise ValueError(f"{source} lacks the column {', '.join(missing)}; its columns are {list(columns)}")
-    if not names and role in ("file", "label"):
+    if not names and role in required:
         expected = " or ".join(_DEFAULT_COLUMNS[role])
         advice = f"name the column with `{role}` (--{role})"
         raise ValueError(f"{source} has no column {expected}; its columns are {list(columns)}: {advice}")
@@ -121,9 +121,11 @@ def _as_folds(values, source):
     return names
 
 # %% ../../nbs/data/sources.ipynb #a49c010f
-def _read_class_folders(path):
+def _read_class_folders(path, unlabelled_ok):
     files = sorted(file.relative_to(path) for file in walk_audio(path))
     outside = [file for file in files if len(file.parts) == 1]
+    if outside and unlabelled_ok:
+        return pd.DataFrame({"file": [file.as_posix() for file in files]})
     if not files or outside:
         problem = f"{len(outside)} files are in no sub-folder, such as {outside[0]}" if files else "No clips"
         raise FileNotFoundError(
@@ -146,6 +148,7 @@ def read_clips(
     target: str | None = None,  # "label", "labels" or "numbers"; default: by the values, see `parse_labels`
     separator: str | None = None,  # between several labels in a column; default: ; or |
     absent_ok: bool = False,  # whether clips may be missing; a missing clip keeps its name from the table
+    unlabelled_ok: bool = False,  # whether there may be no labels; the result then has no column `label`
 ) -> pd.DataFrame:  # columns `file`, `label`, `fold` and `group` (if known), and all other columns of the table
     """Table of the clips of a data set. Test rows of a split are left out.
 
@@ -156,7 +159,7 @@ def read_clips(
     if not path.is_dir():
         raise FileNotFoundError(f"No such folder: {path}")
     if table is None and not (path / "meta" / "esc50.csv").is_file():
-        table, source = _read_class_folders(path), f"The folder {path}"
+        table, source = _read_class_folders(path, unlabelled_ok), f"The folder {path}"
         default_target = "label"
     elif table is None:
         source, default_target = path / "meta" / "esc50.csv", "label" if label is None else None
@@ -170,8 +173,9 @@ def read_clips(
         source, default_target, table = table, None, parse_csv(table, [*filter(None, names), *defaults])
     if not len(table):
         raise ValueError(f"{source} is empty: it must have one row per clip")
+    required = ("file",) if unlabelled_ok else ("file", "label")
     chosen = {
-        role: _choose(table.columns, role, given, source)
+        role: _choose(table.columns, role, given, source, required)
         for role, given in {"file": file, "label": label, "fold": fold, "group": group}.items()
     }
     return _checked(path, table.reset_index(drop=True), chosen, target or default_target, separator, absent_ok, source)
@@ -183,11 +187,12 @@ def _checked(path, table, chosen, target, separator, absent_ok, source):
     for name in (*chosen["file"], *chosen["group"]):
         if table[name].isna().any():
             raise ValueError(f"{source} has {table[name].isna().sum()} rows without {name}")
-    labels, note = parse_labels(table[chosen["label"]], target, separator)
-    if labels.isna().any():
-        raise ValueError(f"{source} has {labels.isna().sum()} rows without {', '.join(chosen['label'])}")
-    df = pd.DataFrame({"file": _find_files(files.astype(str), path, absent_ok, source), "label": labels})
-    notes = [note] if note else []
+    df, notes = pd.DataFrame({"file": _find_files(files.astype(str), path, absent_ok, source)}), []
+    if chosen["label"]:
+        df["label"], note = parse_labels(table[chosen["label"]], target, separator)
+        notes += [note] if note else []
+        if df.label.isna().any():
+            raise ValueError(f"{source} has {df.label.isna().sum()} rows without {', '.join(chosen['label'])}")
     if chosen["fold"]:
         df["fold"] = _as_folds(table[chosen["fold"][0]], source)
     if chosen["group"]:
@@ -197,11 +202,13 @@ def _checked(path, table, chosen, target, separator, absent_ok, source):
     if "fold" in df and "test" in set(df.fold) and set(SPLIT) <= set(df.fold):
         notes.append(f"Left out {(df.fold == 'test').sum():,} test clips")
         df = df[df.fold != "test"].reset_index(drop=True)
+    df.attrs = {"notes": notes, "fold": f"column {chosen['fold'][0]}" if chosen["fold"] else ""}
+    if "label" not in df:
+        return df
     target = find_target(df)
     unprintable = [name for name in target.names if not name.isprintable()]
     if unprintable:
         raise ValueError(f"{source} has a label with unprintable characters: {unprintable[0]!r}")
-    df.attrs = {"notes": notes, "fold": f"column {chosen['fold'][0]}" if chosen["fold"] else ""}
     if target.kind == "numbers" and len(chosen["label"]) == len(target.names):
         df.attrs["numbers"] = chosen["label"]
     return df

@@ -13,7 +13,7 @@ from fastaudio_norm.names import SPEC_NAMES, SPEC_TEXTS, WAVE_TEXTS
 from fastaudio_norm.train import RECIPES
 from fastaudio_norm.transforms import SPEC_NORMS, WAVE_NORMS
 
-COMMANDS = ["compare", "train", "stats", "norms", "predict", "app", "drift", "update"]
+COMMANDS = ["inspect", "compare", "train", "stats", "norms", "predict", "app", "drift", "update"]
 
 
 def test_help_and_wrong_arguments_import_neither_pytorch_nor_numpy():

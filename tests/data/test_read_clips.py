@@ -74,6 +74,17 @@ def test_mistakes_in_a_table_are_named(columns, options, message, tmp_path):
         read_clips(tmp_path, pd.DataFrame(columns), **options)
 
 
+def test_labels_may_be_absent_on_request(made_up):
+    files = sorted(file.name for file in (made_up / "audio").iterdir())
+    assert read_clips(made_up / "audio", unlabelled_ok=True).to_dict("list") == {"file": files}
+    table = pd.DataFrame({"filename": files, "fold": 1})
+    assert list(read_clips(made_up / "audio", table, unlabelled_ok=True)) == ["file", "fold"]
+    assert "label" in read_clips(made_up, unlabelled_ok=True)  # labels are used if there are any
+    for given, message in ((None, "in no sub-folder"), (table, "has no column label")):
+        with pytest.raises((FileNotFoundError, ValueError), match=message):
+            read_clips(made_up / "audio", given)
+
+
 def test_a_table_that_was_read_can_be_read_again(tmp_path):
     touch(tmp_path, "a.wav", "b.wav")
     for label in (["x", "y"], [("x", "y"), ()], [1.5, 2.0], [(1.5, 2.0), (2.0, 3.0)]):
