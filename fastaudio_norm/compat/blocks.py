@@ -20,7 +20,7 @@ from fasttransform.transform import Transform
 
 from .audio_io import save_audio
 from . import padding
-from .groups import with_group
+from .groups import GroupedFile, with_group
 
 # %% ../../nbs/compat/blocks.ipynb #81699b67
 class ReadClip(Transform):
@@ -37,7 +37,7 @@ class ReadClip(Transform):
 
     def encodes(self, file):  # no annotation: fasttransform would convert the result to its type
         clip = AudioTensor.create(self._cached(Path(file)))
-        return with_group(clip, file.group) if hasattr(file, "group") else clip
+        return with_group(clip, file.group) if isinstance(file, GroupedFile) else clip
 
     def _cached(self, file):
         if self.cache_folder is None:
