@@ -1980,6 +1980,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'fastaudio_norm/transforms/gallery.py'),
                                                    'fastaudio_norm.transforms.gallery.show_normalizations': ( 'transforms/gallery.html#show_normalizations',
                                                                                                               'fastaudio_norm/transforms/gallery.py')},
+            'fastaudio_norm.transforms.groups': { 'fastaudio_norm.transforms.groups.SpecNormalize.add_group': ( 'transforms/groups.html#specnormalize.add_group',
+                                                                                                                'fastaudio_norm/transforms/groups.py')},
             'fastaudio_norm.transforms.pcen': { 'fastaudio_norm.transforms.pcen.PCEN': ( 'transforms/pcen.html#pcen',
                                                                                          'fastaudio_norm/transforms/pcen.py'),
                                                 'fastaudio_norm.transforms.pcen.PCEN.__init__': ( 'transforms/pcen.html#pcen.__init__',

@@ -11,3 +11,5 @@ from fastaudio_norm.transforms.relaxed import RelaxedFreqNormalize
 from fastaudio_norm.transforms.sliding import SlidingNormalize
 from fastaudio_norm.transforms.spectrogram import SpecNormalize
 from fastaudio_norm.transforms.waveform import AudioNormalize, ShortTimeNormalize
+
+from fastaudio_norm.transforms import groups  # adds `add_group` to SpecNormalize
