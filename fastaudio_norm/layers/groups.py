@@ -35,7 +35,7 @@ def find_groups(
         )
     return [rows.get(name, -1) for name in groups]
 
-# %% ../../nbs/layers/groups.ipynb #790e6f96
+# %% ../../nbs/layers/groups.ipynb #9af08769
 class GroupedSpecNorm(Layer):
     "Standardize spectrograms [batch, channel, frequency, time] by statistics of groups. See `from_statistics`."
 
@@ -74,7 +74,7 @@ class GroupedSpecNorm(Layer):
     def _statistics(self, x, groups):
         known = self.options["groups"]
         if groups is None:
-            advice = "Pass `group`; a name without statistics takes the pooled ones"
+            advice = "Pass `group`, or take the model or layer `of_group(NAME)`"
             raise ValueError(f"Expected the group of each clip, one of {known}, got none. {advice}")
         rows = find_groups(groups, known, self.reported)
         rows = rows * len(x) if len(rows) == 1 else rows
@@ -111,7 +111,7 @@ def of_group(
     layer.offset, layer.scale = self.offset[row][None].clone(), self.scale[row][None].clone()
     return layer
 
-# %% ../../nbs/layers/groups.ipynb #6a023e8e
+# %% ../../nbs/layers/groups.ipynb #4c2406e7
 @patch
 def add_group(
     self: GroupedSpecNorm,
@@ -141,13 +141,17 @@ def add_group(
 @patch
 def replace_statistics(self: GroupedSpecNorm, stats: GroupStats) -> None:
     "Replace the statistics of all groups, and the pooled ones. Raises `ValueError` if they have another shape."
-    names, known = ("axes", "method", "feature_range"), self.options["groups"]
-    of_all = {
-        name: tuple(x.to(self.offset) for x in dataset_statistics(recorder, self.options["axes"], self.options["method"]))
-        for name, recorder in {**stats.groups, "": stats.pooled}.items()
-    }
-    pooled = of_all.pop("")
-    new = GroupedSpecNorm.from_statistics(of_all, pooled, **{name: self.options[name] for name in names})
+    options = {name: self.options[name] for name in ("axes", "method", "feature_range")}
+
+    def statistics(recorder):
+        found = dataset_statistics(recorder, options["axes"], options["method"])
+        return tuple(x.to(self.offset) for x in found)
+
+    groups = {name: statistics(recorder) for name, recorder in stats.groups.items()}
+    new = GroupedSpecNorm.from_statistics(groups, statistics(stats.pooled), **options)
     if new.options["shape"] != self.options["shape"]:
-        raise ValueError(f"Expected statistics of {known} of shape {self.options['shape']}, got {new.options['shape']}")
+        raise ValueError(
+            f"Expected statistics of shape {self.options['shape']}, got {new.options['shape']}: "
+            "measure them with the model's spectrogram settings"
+        )
     self.options, self.offset, self.scale = new.options, new.offset, new.scale
