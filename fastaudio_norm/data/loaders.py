@@ -72,7 +72,7 @@ def _check_groups(df, column):
     if column not in df:
         raise ValueError(f"The table lacks the column {column!r} of the groups; its columns are {list(df.columns)}")
     if df[column].isna().any():
-        missing = f"{df[column].isna().sum():,} of {len(df):,} clips have no group in the column {column!r}"
+        missing = f"{df[column].isna().sum():,} of {len(df):,} clips lack a group in the column {column!r}"
         raise ValueError(f'{missing}: give them a name of their own, such as "unknown", or drop them')
 
 

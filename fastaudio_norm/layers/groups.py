@@ -29,8 +29,8 @@ def find_groups(
         reported.update(new)
         names = ", ".join(map(repr, known))
         warnings.warn(
-            f"No statistics of {', '.join(map(repr, new))}: these clips are normalized by the pooled statistics. Groups "
-            f"with statistics: {names}. `add_group` adds one",
+            f"No statistics of {', '.join(map(repr, new))}: these clips are normalized by the pooled statistics. Known "
+            f"groups: {names}. `add_group` adds one",
             stacklevel=3,
         )
     return [rows.get(name, -1) for name in groups]

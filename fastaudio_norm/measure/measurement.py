@@ -10,6 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..stats import SamplingErrors, StatsRecorder
 
@@ -56,28 +57,31 @@ class Measurement:
         self.seconds += other.seconds
         self.skipped |= other.skipped
 
-    def to_dict(self) -> dict[str, Any]:
-        "Content for JSON, from which `from_dict` restores an equal measurement."
-        return {
-            "recorder": self.recorder.to_dict() if self.clips else None,
-            "groups": {name: recorder.to_dict() for name, recorder in self.groups.items()},
-            "errors": self.errors.to_dict(),
-            "clips": self.clips,
-            "seconds": self.seconds,
-            "skipped": self.skipped,
-        }
+# %% ../../nbs/measure/measurement.ipynb #740de79a
+@patch
+def to_dict(self: Measurement) -> dict[str, Any]:
+    "Content for JSON, from which `from_dict` restores an equal measurement."
+    return {
+        "recorder": self.recorder.to_dict() if self.clips else None,
+        "groups": {name: recorder.to_dict() for name, recorder in self.groups.items()},
+        "errors": self.errors.to_dict(),
+        "clips": self.clips,
+        "seconds": self.seconds,
+        "skipped": self.skipped,
+    }
 
-    @classmethod
-    def from_dict(
-        cls,
-        content: dict[str, Any],  # from `to_dict`
-    ) -> "Measurement":
-        "Restore a measurement."
-        new = cls()
-        if content["recorder"]:
-            new.recorder = StatsRecorder.from_dict(content["recorder"])
-        groups = content.get("groups", {})  # older checkpoints lack it
-        new.groups = {name: StatsRecorder.from_dict(recorder) for name, recorder in groups.items()}
-        new.errors = SamplingErrors.from_dict(content["errors"])
-        new.clips, new.seconds, new.skipped = content["clips"], content["seconds"], content["skipped"]
-        return new
+
+@patch(cls_method=True)
+def from_dict(
+    cls: Measurement,
+    content: dict[str, Any],  # from `to_dict`
+) -> Measurement:
+    "Restore a measurement."
+    new = cls()
+    if content["recorder"]:
+        new.recorder = StatsRecorder.from_dict(content["recorder"])
+    groups = content.get("groups", {})  # older checkpoints lack it
+    new.groups = {name: StatsRecorder.from_dict(recorder) for name, recorder in groups.items()}
+    new.errors = SamplingErrors.from_dict(content["errors"])
+    new.clips, new.seconds, new.skipped = content["clips"], content["seconds"], content["skipped"]
+    return new

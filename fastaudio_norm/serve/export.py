@@ -140,7 +140,7 @@ def program(
     rate = rate or self.sample_rate
     return _graph(self, rate, group, sliced_pool)
 
-
+# %% ../../nbs/serve/export.ipynb #4127d746
 @patch
 def save_program(
     self: SoundClassifier,

@@ -23,7 +23,15 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..layers import AudioNorm, GroupedSpecNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
+from fastaudio_norm.layers import (
+    AudioNorm,
+    GroupedSpecNorm,
+    PCENLayer,
+    RelaxedFreqNorm,
+    ShortTimeNorm,
+    SlidingNorm,
+    SpecNorm,
+)
 from .classifier import SoundClassifier
 from .front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
 from ..storage import atomic_write
@@ -34,8 +42,8 @@ _KIND, _VERSIONS = "fastaudio_norm classifier", (1, 2)  # 1: always one label fo
 _LAYERS = {
     layer.__name__: layer
     for layer in (
-        AudioNorm, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm, Resize,
-        ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
+        AudioNorm, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm,
+        Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
     )
 }  # fmt: skip
 _LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed parameters in older files

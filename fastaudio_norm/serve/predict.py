@@ -67,7 +67,7 @@ def _classified(classifier, file, windows):
         yield Prediction(start / rate, (start + len(block)) / rate, outputs)
         before = block
 
-
+# %% ../../nbs/serve/predict.ipynb #b4b56c8e
 def _of_group(classifier, group):
     if group is None and classifier.groups:
         raise ValueError(f"This model normalizes by group: pass `group` (--group), one of {classifier.groups}")

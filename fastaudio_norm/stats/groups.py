@@ -124,7 +124,7 @@ def load(
     cls: GroupStats,
     file: str | os.PathLike,  # written by `save`
 ) -> GroupStats:
-    "Read a statistics file with groups. Raises `FileNotFoundError`, or `ValueError` if the file has none or is not valid."
+    "Read a statistics file with groups. Raises `FileNotFoundError`, or `ValueError` for a file that is not valid."
     content = read_json(file, "statistics", 1)
     try:
         return cls.from_dict(content)

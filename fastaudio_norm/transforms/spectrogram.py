@@ -52,6 +52,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
 
     For "minmax", `mean` and `std` hold minimum and range; for "robust", median and interquartile range. `decode`
     inverts dataset statistics. It cannot invert statistics of each clip, so `show_batch` then shows normalized values.
+    With `group`, each clip is normalized by the training clips of its group; a clip of an unknown group, by all of them.
     """
 
     is_fitted = False  # whether this object has measured its statistics, so that another training split replaces them
@@ -244,7 +245,7 @@ def _fit(self: SpecNormalize, dl):
         )
     self.is_fitted = True
 
-
+# %% ../../nbs/transforms/spectrogram.ipynb #908030bf
 @patch(cls_method=True)
 def from_stats(
     cls: SpecNormalize,

@@ -222,7 +222,7 @@ def test_a_learner_predicts_files_by_their_device(norm, df, folder, tmp_path):
 
 def test_clips_that_lost_their_group_are_refused(norm, df, folder):
     specs = batch(df, folder)
-    with pytest.raises(ValueError, match="this AudioSpectrogram has none. Create the loaders with"):
+    with pytest.raises(ValueError, match="this AudioSpectrogram does not know it. Create the loaders"):
         norm(AudioSpectrogram(torch.zeros(2, 1, 16, 9)))
     with pytest.raises(ValueError, match="has lost them: 'add' changed the batch"):
         norm(specs + specs.flip(0))
@@ -237,7 +237,7 @@ def test_tables_without_groups_are_refused(df, folder):
     with pytest.raises(ValueError, match="lacks the column 'site'"):
         loaders(df, folder, group="site")
     df.loc[3, "device"] = None
-    with pytest.raises(ValueError, match="1 of 30 clips have no group in the column 'device': give them a name"):
+    with pytest.raises(ValueError, match="1 of 30 clips lack a group in the column 'device': give them a name"):
         loaders(df, folder)
     for options in ({"group": "device", "axes": (3,)}, {"group": 3}):
         with pytest.raises(ValueError, match="`group` must be text"):
