@@ -52,8 +52,8 @@ class GroupedFile(str):
 # %% ../../nbs/compat/groups.ipynb #0a7486a0
 _JOINING = ("stack", "cat", "concat", "concatenate")
 _MOVING = frozenset(
-    "__getitem__ chunk expand flip flipud index_select movedim narrow permute repeat repeat_interleave roll select split "
-    "squeeze swapaxes swapdims t tensor_split tile transpose unbind unsqueeze".split()
+    "__getitem__ chunk expand flip flipud index_select movedim narrow permute repeat repeat_interleave roll select "
+    "split squeeze swapaxes swapdims t tensor_split tile transpose unbind unsqueeze".split()
 )
 _MIXING = frozenset("argsort gather masked_select msort sort take take_along_dim topk scatter scatter_add".split())
 

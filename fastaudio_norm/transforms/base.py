@@ -67,8 +67,8 @@ def known_groups(
     groups, clips = vars(x).get("groups"), len(x) if x.ndim == 4 else 1
     if groups is None:
         raise ValueError(
-            f"{what} needs the group of each clip, but this {type(x).__name__} does not know it. Create the loaders with "
-            "get_dls(..., group=COLUMN), or DataBlock(get_x=GroupReader(...)); name a single file by GroupedFile(file, "
+            f"{what} needs the group of each clip, but this {type(x).__name__} does not know it. Create the loaders "
+            "with get_dls(..., group=COLUMN), or DataBlock(get_x=GroupReader(...)); name a single file by GroupedFile(file, "
             "group); mark a clip in memory by with_group(clip, group)"
         )
     if isinstance(groups, str) or len(groups) not in (1, clips):

@@ -52,7 +52,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
 
     For "minmax", `mean` and `std` hold minimum and range; for "robust", median and interquartile range. `decode`
     inverts dataset statistics. It cannot invert statistics of each clip, so `show_batch` then shows normalized values.
-    With `group`, each clip is normalized by the training clips of its group; a clip of an unknown group, by all of them.
+    With `group`, each clip is normalized by statistics of its group; a clip of an unknown group, by the pooled ones.
     """
 
     is_fitted = False  # whether this object has measured its statistics, so that another training split replaces them
