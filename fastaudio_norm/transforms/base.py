@@ -68,8 +68,8 @@ def known_groups(
     if groups is None:
         raise ValueError(
             f"{what} needs the group of each clip, but this {type(x).__name__} does not know it. Create the loaders "
-            "with get_dls(..., group=COLUMN), or DataBlock(get_x=GroupReader(...)); name a single file by GroupedFile(file, "
-            "group); mark a clip in memory by with_group(clip, group)"
+            "with get_dls(..., group=COLUMN), or DataBlock(get_x=GroupReader(...)); name a single file by "
+            "GroupedFile(file, group); mark a clip in memory by with_group(clip, group)"
         )
     if isinstance(groups, str) or len(groups) not in (1, clips):
         counts = f"it has {len(groups)} for {clips} clips"
