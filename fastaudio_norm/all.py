@@ -59,8 +59,10 @@ from fastaudio_norm.comparison import (
     summarize_conditions,
     write_report,
 )
+from fastaudio_norm.compat.groups import GroupedFile, with_group
 from fastaudio_norm.data import (
     CrossValidationSplitter,
+    GroupReader,
     assign_folds,
     download_esc50,
     get_dls,
@@ -73,7 +75,7 @@ from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm, clip_by_clip
 from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftWatch, update_stats
 from fastaudio_norm.serve import SoundClassifier, StreamingClassifier, as_pipeline, predict, predict_files, train_final
-from fastaudio_norm.stats import StatsRecorder
+from fastaudio_norm.stats import GroupStats, StatsRecorder
 from fastaudio_norm.stats.plots import plot_stats, stats_table
 from fastaudio_norm.train import (
     RECIPES,

@@ -91,10 +91,14 @@ def write_json(
     version: int,  # version of the layout of `content`
     content: dict,  # JSON types only
 ):
-    "Write `content` and its checksum. Raise `ValueError` if a number is NaN or infinite."
+    "Write `content` and its checksum. Raise `ValueError` for NaN, infinity or too much."
     document = {"kind": f"fastaudio_norm {kind}", "version": version, "sha256": _checksum(content), "content": content}
+    text = json.dumps(document, allow_nan=False, indent=None) + "\n"
+    if len(text) > MAX_JSON_BYTES:  # ASCII only
+        size, limit = len(text) / 2**20, MAX_JSON_BYTES / 2**20
+        raise ValueError(f"{path} was not written: expected at most {limit:.0f} MiB, got {size:.0f} MiB")
     with atomic_write(path) as part:
-        part.write_text(json.dumps(document, allow_nan=False, indent=None) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
 
 # %% ../nbs/storage.ipynb #9917fe4a
 def _reject_number(text):

@@ -50,7 +50,7 @@ def _predict(args):
     files, bad = check_files(_files(args.files), args.on_error, samples=args.on_error == "stop")
     rows, skipped = [], {printable_path(e.file): e.reason for e in bad}
     try:
-        for file, result in predict_files(model, files, args.window):
+        for file, result in predict_files(model, files, args.window, args.group):
             if not isinstance(result, BadAudio):
                 rows.append(_row(model, printable_path(file), result))
                 if not args.json:
@@ -103,6 +103,7 @@ def _predict_stream(args):
     if sys.stdin.isatty():
         raise ValueError("--stream expects samples from standard input, got a terminal: start with `arecord … |`")
     model = load_model(args.model)
+    model = model if args.group is None else model.of_group(args.group)
     channels = args.channels or model.channels or 1
     stream = StreamingClassifier(model, args.window or 10.0, args.hop, args.rate)
     if model.channels not in (None, channels):
@@ -164,6 +165,10 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         "--window", type=_seconds, metavar="SECONDS",
         help="classify in windows of this length (default: each file as a whole; files over 60 s and streams in "
         "windows of 10 s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group", metavar="NAME",
+        help="device, speaker or site of all files, for a model that normalizes by group (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true", help="print all probabilities, as JSON; for a stream, one line for each window"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .inputs import add_spectrogram, add_table, choose_spectrogram, fold_name, read_table
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
+from ..storage import printable
 
 # %% ../../nbs/cli/stats.ipynb #714a20e2
 def _stats(args):
@@ -22,14 +23,15 @@ def _stats(args):
     out = out_folder(args)
     checkpoint = out / "stats.part.json"
     with process_group(args.timeout) as rank:
-        recorder = measure(
+        found = measure(
             args.path, folds=args.folds, exclude=args.exclude, spec=choose_spectrogram(args, "mel"), wave=args.wave,
             fraction=args.fraction, seed=args.seed, on_error=args.on_error, checkpoint=checkpoint,
-            table=read_table(args, Path(args.path)), rate=args.rate,
+            table=read_table(args, Path(args.path)), rate=args.rate, group=args.group and "group",
         )  # fmt: skip
         if rank > 0:
             return 0
-        _write(recorder, printable_path(Path(args.path).resolve().name), out)
+        _write(found, printable_path(Path(args.path).resolve().name), out, args.group)
+        recorder = found.pooled if args.group else found
         for file in out.glob(f"{checkpoint.name}*"):  # one per process
             file.unlink()
         status = report_skipped(recorder.about["skipped"])
@@ -43,28 +45,33 @@ def _describe_spectrogram(recorder):
     return f"{name} spectrogram of {bins} bins in dB, {frames}"
 
 
-def _write(recorder, name, out):
+def _write(found, name, out, column):
     "Write the file of statistics and its plot, and print the table."
     from fastaudio_norm.stats.plots import plot_stats, stats_table
 
+    recorder = found.pooled if column else found
     about, file, plot = recorder.about, out / "stats.json", out / "stats.png"
     title = f"{name}: {about['clips']:,} clips, {about['seconds'] / 60:.1f} minutes\n{_describe_spectrogram(recorder)}"
     out.mkdir(parents=True, exist_ok=True)
-    recorder.save(file)
+    found.save(file)
     save_figure(plot_stats(recorder, title), plot)
     print(f"{title}\n\n{stats_table(recorder)}\n")
     if about["sample"]:
         print(f"Sample of {about['sample']['of clips']:,} clips: ± is three standard errors between clips.\n")
     print(f"Statistics: {file}\nPlot:       {plot}\n")
-    print(f"Use them:   SpecNormalize.from_stats({str(file)!r}, axes=(0,1,3))")
+    use = f"{str(file)!r}, axes=(0,1,3)"
+    if found is not recorder:
+        print(f"Groups:     {', '.join(map(printable, sorted(found.groups)))}")
+        use += f", group={column!r}"
+    print(f"Use them:   SpecNormalize.from_stats({use})")
 
 # %% ../../nbs/cli/stats.ipynb #5ea28fa1
 def add_stats(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm stats`."
     parser.description = (
         "Measure mean, standard deviation, minimum, maximum and quantiles per frequency bin, over the spectrograms of "
-        "all clips in a folder. To share the work among processes or machines: "
-        "torchrun --no-python --nproc-per-node N fastaudio-norm stats DIR"
+        "all clips in a folder. With --group, also measure each group of clips, such as a device. To share the work "
+        "among processes or machines: torchrun --no-python --nproc-per-node N fastaudio-norm stats DIR"
     )
     parser.set_defaults(command=_stats, resumable=True)
     parser.add_argument(

@@ -25,7 +25,7 @@ from fastaudio.augment.signal import (
     SignalLossGPU,
     SignalShifter,
 )
-from fastaudio.augment.spectrogram import CropTime, Delta, MaskFreq, MaskTime, TfmResize, TfmResizeGPU
+from fastaudio.augment.spectrogram import CropTime, Delta, DeltaGPU, MaskFreq, MaskTime, TfmResize, TfmResizeGPU
 from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 from fasttransform.transform import Transform
@@ -114,6 +114,22 @@ def _store_scale(transform: type[Transform]) -> None:
 
 for transform in (TfmResize, TfmResizeGPU):
     _store_scale(transform)
+
+
+def _keep_groups(transform: type[Transform]) -> None:
+    append_deltas = transform.encodes.invoke(transform, AudioSpectrogram)
+
+    @transform
+    def encodes(self, sg: AudioSpectrogram):
+        groups = vars(sg).get("groups")
+        out = append_deltas(self, sg)
+        if groups is not None:  # torchaudio reshapes batches
+            out.groups = groups
+        return out
+
+
+for transform in (Delta, DeltaGPU):
+    _keep_groups(transform)
 
 # %% ../../nbs/compat/batches.ipynb #0613c470
 def _warn_of_spectrograms(transform: type[Transform]) -> None:

@@ -20,6 +20,7 @@ from fasttransform.transform import Transform
 
 from .audio_io import save_audio
 from . import padding
+from .groups import GroupedFile, with_group
 
 # %% ../../nbs/compat/blocks.ipynb #81699b67
 class ReadClip(Transform):
@@ -35,7 +36,8 @@ class ReadClip(Transform):
         self.cache_folder, self.source = cache_folder and Path(cache_folder), source and os.path.abspath(source)
 
     def encodes(self, file):  # no annotation: fasttransform would convert the result to its type
-        return AudioTensor.create(self._cached(Path(file)))
+        clip = AudioTensor.create(self._cached(Path(file)))
+        return with_group(clip, file.group) if isinstance(file, GroupedFile) else clip
 
     def _cached(self, file):
         if self.cache_folder is None:

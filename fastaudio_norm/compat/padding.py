@@ -60,8 +60,7 @@ def _least_samples(module: torch.nn.Module) -> int:
 def _spectrograms_of_each_clip(transform: type[Transform], module: str) -> None:
     encode = transform.encodes.invoke(transform, AudioTensor)
 
-    @transform
-    def encodes(self, audio: AudioTensor):
+    def encode_clips(self, audio):
         if not isinstance(vars(audio).get("lengths"), tuple):
             return clip_by_clip(lambda clips: encode(self, clips), audio)
         least = min(_least_samples(getattr(self, module)), audio.nsamples)
@@ -69,6 +68,13 @@ def _spectrograms_of_each_clip(transform: type[Transform], module: str) -> None:
         silence.sr = audio.sr
         lengths = [max(length, least) for length in audio.lengths]
         return clip_by_clip(lambda clips: encode(self, clips), audio, lengths, fill=encode(self, silence)[..., :1])
+
+    @transform
+    def encodes(self, audio: AudioTensor):
+        spec = encode_clips(self, audio)
+        if "groups" in vars(audio):  # torchaudio reshapes batches
+            spec.groups = audio.groups
+        return spec
 
 
 _spectrograms_of_each_clip(AudioToSpec, "pipe")

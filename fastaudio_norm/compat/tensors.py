@@ -13,6 +13,8 @@ from fastai.torch_core import TensorBase
 from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioSpectrogram
 
+from .groups import groups_after
+
 # %% ../../nbs/compat/tensors.ipynb #0303a62f
 _IN_PLACE = (  # functions that leave each value at its place
     "add sub mul div true_divide rsub neg abs clamp where masked_fill to cpu cuda clone contiguous detach float double "
@@ -31,20 +33,31 @@ def _lengths_after(func, x, inputs, result):
     return x.lengths if func.__name__ in _IN_PLACE and result.shape == x.shape else func.__name__
 
 
+def _update_clips(func, args, kwargs, tensors, cls):
+    "Set the metadata of the results of an operation, `tensors`: settings, lengths and groups of clips."
+    inputs = [x for arg in args for x in (arg if isinstance(arg, (tuple, list)) else (arg,))]
+    inputs = [x for x in inputs if isinstance(x, cls)]
+    padded = next((x for x in inputs if "lengths" in vars(x)), None)
+    for tensor in tensors:
+        if not vars(tensor):
+            tensor.set_meta(next((x for x in inputs if vars(x)), None), as_copy=True)
+        if padded is not None and padded is not tensor:
+            tensor.lengths = _lengths_after(func, padded, inputs, tensor)
+    if tensors and any("groups" in vars(x) for x in inputs) and not any(x is tensors[0] for x in inputs):
+        for tensor, groups in zip(tensors, groups_after(func, args, kwargs, inputs, tensors)):
+            tensor.groups = groups
+
+
 @classmethod
 def _torch_function(cls, func: Callable, types, args=(), kwargs=None):
     if func == _SET_DATA and "lengths" in vars(args[0]):
         args[0].lengths = vars(args[1]).get("lengths", "data")
+    if func == _SET_DATA and "groups" in vars(args[0]):
+        args[0].groups = vars(args[1]).get("groups", args[0].groups)
     result = TensorBase.__torch_function__.__func__(cls, func, types, args, kwargs)
-    for tensor in result if isinstance(result, (tuple, list)) else (result,):
-        if isinstance(tensor, cls):
-            inputs = [x for arg in args for x in (arg if isinstance(arg, (tuple, list)) else (arg,))]
-            inputs = [x for x in inputs if isinstance(x, cls)]
-            if not vars(tensor):
-                tensor.set_meta(next((x for x in inputs if vars(x)), None), as_copy=True)
-            padded = next((x for x in inputs if "lengths" in vars(x)), None)
-            if padded is not None and padded is not tensor:
-                tensor.lengths = _lengths_after(func, padded, inputs, tensor)
+    tensors = [x for x in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(x, cls)]
+    if tensors:
+        _update_clips(func, args, kwargs, tensors, cls)
     return result
 
 

@@ -18,8 +18,10 @@ from fastaudio.core.signal import AudioTensor
 from fasttransform.transform import Transform
 
 from ..audio import SAMPLE_RATE, clip_names
+from ..compat.groups import GroupedFile, with_group
 from ..compat.padding import PadClips
 from .folds import CrossValidationSplitter, check_training_classes
+from .groups import GroupReader
 from .memory import InMemoryDL
 from .targets import find_target
 
@@ -58,11 +60,22 @@ class _ReadClip(Transform):
         self.folder, self.clips, self.prepare = folder, clips, PreprocessAudio(sample_rate=sample_rate)
 
     def encodes(self, file):
-        file = Path(file)
+        clip = self._read(Path(file))
+        return with_group(clip, file.group) if isinstance(file, GroupedFile) else clip
+
+    def _read(self, file):
         name = file.relative_to(self.folder).as_posix() if file.is_relative_to(self.folder) else str(file)
         return self.clips[name].clone() if name in self.clips else self.prepare(file)
 
 # %% ../../nbs/data/loaders.ipynb #fe071e11
+def _check_groups(df, column):
+    if column not in df:
+        raise ValueError(f"The table lacks the column {column!r} of the groups; its columns are {list(df.columns)}")
+    if df[column].isna().any():
+        missing = f"{df[column].isna().sum():,} of {len(df):,} clips lack a group in the column {column!r}"
+        raise ValueError(f'{missing}: give them a name of their own, such as "unknown", or drop them')
+
+
 def get_dls(
     df: pd.DataFrame,  # table with `file`, `label` and `fold`, as from `read_clips`; `read_esc50`'s works too
     path: str | Path,  # folder of the data set
@@ -73,23 +86,28 @@ def get_dls(
     sample_rate: int = SAMPLE_RATE,  # Hz; clips are resampled to this rate
     clips: Mapping[str, AudioTensor] | None = None,  # clips by name, as from `cached_clips`; default: read files
     in_memory: bool = False,  # whether to run the item transforms only once, see `InMemoryDL`
+    group: str | None = None,  # column of each clip's group, for `SpecNormalize(group=...)`, such as "device"
     **kwargs,  # for `DataBlock.dataloaders`
 ) -> DataLoaders:  # batches of (waveforms [batch, 1, samples], targets)
     """Loaders of waveforms and their targets, with one fold as the validation set.
 
     Targets are category numbers, 0 or 1 for each class [batch, classes], or numbers. A `Learner` on these loaders can
-    predict any file, named by a `str` or a `Path`. Raises `ValueError` if all clips of a class are in the validation
-    fold.
+    predict any file, named by a `str` or a `Path`; with `group`, by a `GroupedFile`. Raises `ValueError` if all clips
+    of a class are in the validation fold, or if the column of the groups is missing or incomplete.
     """
     check_training_classes(df, [fold])
     _, folder = clip_names(df, path)
     column = "label" if "label" in df else "category"
     target = find_target(df if column == "label" else df.assign(label=df.category))
     read = _ReadClip(folder, sample_rate, {} if clips is None else clips)
+    get_file = _ClipPath(folder, "file" if "file" in df else "filename")
+    if group is not None:
+        _check_groups(df, group)
+        get_file = GroupReader(get_file, group)
     dl_type = InMemoryDL if in_memory else TfmdDL
     return DataBlock(
         blocks=(TransformBlock(read, dl_type=dl_type, dls_kwargs={"before_batch": PadClips()}), target.block),
-        get_x=_ClipPath(folder, "file" if "file" in df else "filename"),
+        get_x=get_file,
         get_y=_Label(column),
         splitter=CrossValidationSplitter(fold=fold),
         item_tfms=item_tfms,

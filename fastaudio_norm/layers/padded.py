@@ -51,7 +51,7 @@ def clip_by_clip(
         out.lengths = lengths
         return out
     plain = x.as_subclass(torch.Tensor)
-    metadata = {name: value for name, value in vars(x).items() if name != "lengths"}
+    metadata = {name: value for name, value in vars(x).items() if name not in ("lengths", "groups")}
     rows, parts = [], []
     for length, group in groups_of_equal_length(check_lengths(plain, lengths)):
         clips = plain[group, ..., :length].as_subclass(type(x))
@@ -71,4 +71,6 @@ def clip_by_clip(
     vars(out).update(vars(parts[0]))
     if min(found) < longest:
         out.lengths = tuple(found)
+    if "groups" in vars(x):  # `change` cannot know the order of all clips
+        out.groups = x.groups
     return out

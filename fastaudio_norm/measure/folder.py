@@ -7,7 +7,7 @@ __all__ = ['measure_files', 'measure']
 
 # %% ../../nbs/measure/folder.ipynb #90f21ca1
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -32,11 +32,12 @@ from fastaudio_norm.audio import (
     spec_settings,
     to_spec,
 )
+from ..compat.groups import group_name
 from ..data import find_audio, sample_files
 from .checkpoint import Checkpoint
 from .distributed import merge_ranks, rank_and_world_size
 from .measurement import Measurement
-from ..stats import StatsRecorder
+from ..stats import GroupStats, StatsRecorder
 from ..transforms import AudioNormalize
 
 # %% ../../nbs/measure/folder.ipynb #4dc9f4c3
@@ -55,7 +56,7 @@ class _FileToSpec:
         return spec.as_subclass(torch.Tensor).numpy()[None], clip.duration, spec_settings(spec)
 
 # %% ../../nbs/measure/folder.ipynb #454ece0b
-def _measure_remaining(measurement, progress, to_spec, by_clip, on_error, quiet, on_clip):
+def _measure_remaining(measurement, progress, to_spec, by_clip, on_error, quiet, on_clip, groups):
     "Add the files that `progress` has not counted yet."
     total, remaining = len(progress.files), progress.files[progress.done :]
     hide = True if quiet or rank_and_world_size()[0] > 0 else None  # None: hide it unless stderr is a terminal
@@ -64,7 +65,7 @@ def _measure_remaining(measurement, progress, to_spec, by_clip, on_error, quiet,
         for file, clip, error in results:
             try:
                 if not error:
-                    features = measurement.add(*clip, by_clip)
+                    features = measurement.add(*clip, by_clip, groups and groups[file])
                     if on_clip:
                         on_clip(file, features)
             except ValueError as e:  # for example, a spectrogram of another size
@@ -98,6 +99,7 @@ def measure_files(
     rate: int | None = None,  # sample rate to resample to, Hz
     quiet: bool = False,  # whether to hide progress bars also on a terminal
     on_clip: Callable[[Path, np.ndarray], None] | None = None,  # gets the features [1, features] of each clip, in order
+    groups: Mapping[Path, str] | None = None,  # group of each file, such as its device; None: no groups
 ) -> Measurement:
     """Measure the spectrograms of `files`, each mixed down to one channel and resampled to one sample rate.
 
@@ -110,11 +112,12 @@ def measure_files(
     rank, world_size = rank_and_world_size()
     own, unusable = check_files(files[rank::world_size], on_error, quiet=quiet)
     settings = {"spec": about_spec(spec, rate), "wave": wave, "by_clip": by_clip, "rank": [rank, world_size]}
+    settings |= {"groups": [groups[file] for file in own]} if groups else {}
     settings |= {name: version(name) for name in ("fastaudio-norm", "torch", "torchaudio")}
     path = Path(checkpoint) if checkpoint else None
     progress = Checkpoint(path.with_name(f"{path.name}.{rank}") if path and world_size > 1 else path, own, settings)
     measurement = progress.resume()
-    _measure_remaining(measurement, progress, make_image, by_clip, on_error, quiet, on_clip)
+    _measure_remaining(measurement, progress, make_image, by_clip, on_error, quiet, on_clip, groups)
     measurement.skipped |= {printable_path(e.file): e.reason for e in unusable}
     if world_size > 1:
         progress.save(measurement, now=True)  # this process may wait long for another one, in vain
@@ -137,13 +140,18 @@ def measure(
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from; delete it after a complete run
     table: pd.DataFrame | None = None,  # table of the clips, as from `read_clips`
     rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the files, up to 16 kHz
-) -> StatsRecorder:  # per channel and frequency bin, with quantiles; `save` it, or `reduced` to what you need
-    "Statistics of a folder's spectrograms. Raises what `find_audio`, `sample_files` and `measure_files` raise."
+    group: str | None = None,  # column of `table` with each clip's group, such as its device: statistics of each
+) -> StatsRecorder | GroupStats:  # per channel and frequency bin, with quantiles; `GroupStats` if `group` is given
+    """Statistics of a folder's spectrograms: `save` them, or take them `reduced` to what you need.
+
+    Raises what `find_audio`, `sample_files` and `measure_files` raise, and `ValueError` for a missing column.
+    """
+    groups = None if group is None else _groups_of(path, table, group)
     every = find_audio(path, folds, exclude, table)
     files = sample_files(every, fraction, seed)
     is_sample = len(files) < len(every)
     rate = _choose_rate(files, spec, rate)
-    found = measure_files(files, spec, wave, is_sample, on_error, checkpoint, rate)
+    found = measure_files(files, spec, wave, is_sample, on_error, checkpoint, rate, groups=groups)
     about = about_spec(spec, rate)
     found.recorder.about = {
         "clips": found.clips,
@@ -156,7 +164,15 @@ def measure(
         "skipped": found.skipped,
         "sample": _sampling(found, files, every, seed) if is_sample else None,
     }
-    return found.recorder
+    return found.recorder if groups is None else GroupStats(found.recorder, found.groups)
+
+
+def _groups_of(path, table, column):
+    "Group of each file of a table."
+    if table is None or column not in table:
+        problem = "no table" if table is None else f"the columns {list(table.columns)}"
+        raise ValueError(f"`group` needs a table with the column {column!r}, got {problem}")
+    return {Path(path) / file: group_name(group) for file, group in zip(table.file, table[column])}
 
 
 def _sampling(found, files, every, seed):

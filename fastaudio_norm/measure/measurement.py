@@ -6,9 +6,11 @@
 __all__ = ['Measurement']
 
 # %% ../../nbs/measure/measurement.ipynb #f9fb4ad9
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..stats import SamplingErrors, StatsRecorder
 
@@ -18,6 +20,7 @@ class Measurement:
 
     def __init__(self):
         self.recorder = StatsRecorder((0, 3), quantiles=True, clips=True)  # per channel and frequency bin
+        self.groups: dict[str, StatsRecorder] = {}  # of the clips of each group, if their groups are given
         self.errors = SamplingErrors()  # of clips that were added with `by_clip`
         self.clips = 0  # number of clips
         self.seconds = 0.0  # total duration
@@ -29,9 +32,12 @@ class Measurement:
         seconds: float,  # duration of the clip
         settings: dict[str, Any] | None,  # how the spectrogram was made, see `spec_settings`
         by_clip: bool,  # whether to update the sampling errors also
+        group: str | None = None,  # name of the clip's group, such as the device that recorded it
     ) -> np.ndarray | None:  # features of the clip [1, features]; None for a clip without values
         "Count one clip. Raises `ValueError`, and counts nothing, if `StatsRecorder.update` refuses the spectrogram."
         features = self.recorder.update(spec, settings=settings)
+        if group is not None:
+            self.groups.setdefault(group, StatsRecorder((0, 3), quantiles=True)).update(spec, settings=settings)
         if by_clip:
             self.errors.update(spec)
         self.clips += 1
@@ -44,30 +50,38 @@ class Measurement:
     ) -> None:
         "Count everything that `other` has counted."
         self.recorder.merge(other.recorder)
+        for name, recorder in other.groups.items():
+            self.groups[name] = self.groups[name] + recorder if name in self.groups else deepcopy(recorder)
         self.errors.merge(other.errors)
         self.clips += other.clips
         self.seconds += other.seconds
         self.skipped |= other.skipped
 
-    def to_dict(self) -> dict[str, Any]:
-        "Content for JSON, from which `from_dict` restores an equal measurement."
-        return {
-            "recorder": self.recorder.to_dict() if self.clips else None,
-            "errors": self.errors.to_dict(),
-            "clips": self.clips,
-            "seconds": self.seconds,
-            "skipped": self.skipped,
-        }
+# %% ../../nbs/measure/measurement.ipynb #740de79a
+@patch
+def to_dict(self: Measurement) -> dict[str, Any]:
+    "Content for JSON, from which `from_dict` restores an equal measurement."
+    return {
+        "recorder": self.recorder.to_dict() if self.clips else None,
+        "groups": {name: recorder.to_dict() for name, recorder in self.groups.items()},
+        "errors": self.errors.to_dict(),
+        "clips": self.clips,
+        "seconds": self.seconds,
+        "skipped": self.skipped,
+    }
 
-    @classmethod
-    def from_dict(
-        cls,
-        content: dict[str, Any],  # from `to_dict`
-    ) -> "Measurement":
-        "Restore a measurement."
-        new = cls()
-        if content["recorder"]:
-            new.recorder = StatsRecorder.from_dict(content["recorder"])
-        new.errors = SamplingErrors.from_dict(content["errors"])
-        new.clips, new.seconds, new.skipped = content["clips"], content["seconds"], content["skipped"]
-        return new
+
+@patch(cls_method=True)
+def from_dict(
+    cls: Measurement,
+    content: dict[str, Any],  # from `to_dict`
+) -> Measurement:
+    "Restore a measurement."
+    new = cls()
+    if content["recorder"]:
+        new.recorder = StatsRecorder.from_dict(content["recorder"])
+    groups = content.get("groups", {})  # older checkpoints lack it
+    new.groups = {name: StatsRecorder.from_dict(recorder) for name, recorder in groups.items()}
+    new.errors = SamplingErrors.from_dict(content["errors"])
+    new.clips, new.seconds, new.skipped = content["clips"], content["seconds"], content["skipped"]
+    return new

@@ -127,6 +127,9 @@ def update_stats(
     stats = Path(stats)
     before = StatsRecorder.load(stats)
     live = live if isinstance(live, StatsRecorder) else StatsRecorder.load(live)
+    if before.about.get("groups"):
+        advice = "use GroupStats.set_group, or SoundClassifier.renormalize with `group`"
+        raise ValueError(f"{stats} has statistics of groups, which an update would lose: {advice}")
     updates = before.about.get("updates", [])
     if not isinstance(updates, list):
         raise ValueError(f"{stats}: `about['updates']` must be a list, got {updates!r}")

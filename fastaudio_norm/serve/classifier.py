@@ -15,10 +15,10 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from ..layers import SpecNorm, check_lengths, groups_of_equal_length
+from ..layers import GroupedSpecNorm, SpecNorm, check_lengths, groups_of_equal_length
 from .front_end import Spectrum
 from .resample import ResampleLayer
-from ..stats import StatsRecorder, settings_difference
+from ..stats import GroupStats, StatsRecorder, settings_difference
 
 # %% ../../nbs/serve/classifier.ipynb #80fa847e
 ACTIVATIONS = {  # by target: one label per clip, any number of labels, or numbers (regression)
@@ -100,8 +100,40 @@ class SoundClassifier(WaveformModel):
         self.front, self.network, self.arch = nn.Sequential(*layers), network, arch
         self.eval()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return ACTIVATIONS[self.target](self.network(self.front(x)))
+    def forward(
+        self,
+        x: torch.Tensor,
+        group: str | Sequence[str] | None = None,  # of each clip, or one for all; for a model with `groups`
+    ) -> torch.Tensor:
+        return ACTIVATIONS[self.target](self.network(self.front_end(x, group)))
+
+    def front_end(self, x: torch.Tensor, group: str | Sequence[str] | None = None) -> torch.Tensor:
+        "The network's input. Raises `ValueError` if the model normalizes by group and `group` is missing."
+        if group is not None and not self.groups:
+            raise ValueError(f"This model does not normalize by group, got the group {group!r}: omit it")
+        for layer in self.front:
+            x = layer(x, group) if isinstance(layer, GroupedSpecNorm) else layer(x)
+        return x
+
+# %% ../../nbs/serve/classifier.ipynb #fedf0d03
+@patch(as_prop=True)
+def groups(self: WaveformModel) -> list[str]:
+    "Groups that the model has statistics of; empty if it does not normalize by group."
+    norms = [layer for layer in getattr(self, "front", ()) if isinstance(layer, GroupedSpecNorm)]
+    return list(norms[0].options["groups"]) if norms else []
+
+
+@patch
+def of_group(
+    self: WaveformModel,
+    group: str,  # a name without statistics takes the pooled ones, with a warning
+) -> SoundClassifier:
+    "The model that normalizes every clip as one of this group; it shares the weights of the network."
+    if not self.groups:
+        raise ValueError(f"This model does not normalize by group, got the group {group!r}: omit it")
+    layers = [layer.of_group(group) if isinstance(layer, GroupedSpecNorm) else layer for layer in self.front]
+    model = SoundClassifier(layers, self.network, arch=self.arch, **self.about)
+    return model.requires_grad_(False)
 
 # %% ../../nbs/serve/classifier.ipynb #032d0449
 @patch
@@ -109,33 +141,54 @@ def outputs_of_padded(
     self: WaveformModel,
     x: torch.Tensor,  # waveforms [batch, channels, samples] at `sample_rate`, padded at the end
     lengths: Sequence[int],  # samples of each clip without padding
+    group: str | Sequence[str] | None = None,  # of each clip, or one for all; for a model with `groups`
 ) -> torch.Tensor:  # [batch, classes]
-    "Outputs of each clip without its padding. Raises `ValueError` if the lengths do not fit `x`."
-    outputs = {}
-    for length, group in groups_of_equal_length(check_lengths(x, lengths)):
-        outputs |= dict(zip(group, self(x[group, ..., :length])))
+    "Outputs of each clip without its padding. Raises `ValueError` if the lengths or groups do not fit `x`."
+    outputs, one = {}, group is None or isinstance(group, str)
+    if not one and len(group) != len(x):
+        raise ValueError(f"Expected one group, or one for each of {len(x)} clips, got {len(group)}")
+    for length, rows in groups_of_equal_length(check_lengths(x, lengths)):
+        options = {} if group is None else {"group": group if one else [group[i] for i in rows]}
+        outputs |= dict(zip(rows, self(x[rows, ..., :length], **options)))
     return torch.stack([outputs[i] for i in range(len(x))])
 
 # %% ../../nbs/serve/classifier.ipynb #e834159e
+def _check_front_end(classifier, stats):
+    "Raise `ValueError` if statistics are of other spectrograms than the model's."
+    [spectrum] = (layer for layer in classifier.front if isinstance(layer, Spectrum))
+    names = ("n_fft", "win_length", "hop_length", "power", "normalized")
+    settings = {name: getattr(spectrum.spectrogram, name) for name in names}
+    difference = settings_difference({**settings, "sr": classifier.sample_rate}, stats.settings)
+    if difference:
+        raise ValueError(f"The statistics do not fit this model: they are of spectrograms with {difference}")
+
+
 @patch
 def renormalize(
     self: SoundClassifier,
-    stats: StatsRecorder | str | Path,  # new statistics, or a file with them
+    stats: StatsRecorder | GroupStats | str | Path,  # new statistics, or a file with them
+    group: str | None = None,  # of a model with `groups`: the group to add or replace; None: replace all
 ) -> None:
     """Replace the statistics that the model normalizes by.
 
     Raises `ValueError` if the model does not normalize by statistics of a training set, or if the new statistics are of
-    other spectrograms.
+    other spectrograms. A model with groups needs `group`, or a `GroupStats` that replaces all groups.
     """
-    norms = [layer for layer in self.front if isinstance(layer, SpecNorm) and layer.options["shape"] is not None]
+    norms = [layer for layer in self.front if isinstance(layer, (SpecNorm, GroupedSpecNorm))]
+    norms = [layer for layer in norms if layer.options["shape"] is not None]
     if not norms:
         raise ValueError("This model does not normalize by statistics of its training set")
-    stats = stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats)
-    [spectrum] = (layer for layer in self.front if isinstance(layer, Spectrum))
-    names = ("n_fft", "win_length", "hop_length", "power", "normalized")
-    settings = {name: getattr(spectrum.spectrogram, name) for name in names}
-    difference = settings_difference({**settings, "sr": self.sample_rate}, stats.settings)
-    if difference:
-        raise ValueError(f"The statistics do not fit this model: they are of spectrograms with {difference}")
+    if group is not None and not self.groups:
+        raise ValueError(f"This model does not normalize by group, got the group {group!r}: omit it")
+    is_whole = group is None and bool(self.groups)
+    if isinstance(stats, (str, Path)):
+        stats = GroupStats.load(stats) if is_whole else StatsRecorder.load(stats)
+    if isinstance(stats, GroupStats) != is_whole:
+        expected = "a GroupStats, or `group` and the statistics of this group" if is_whole else "a StatsRecorder"
+        raise ValueError(f"Expected {expected}, got {stats!r}")
+    _check_front_end(self, stats.pooled if is_whole else stats)
     for layer in norms:
-        layer.replace_statistics(stats)
+        if group is None:
+            layer.replace_statistics(stats)
+        else:
+            layer.add_group(group, stats)

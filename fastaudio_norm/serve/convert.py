@@ -200,7 +200,7 @@ def _difference(classifier, clip, expected):
     x = clip.as_subclass(torch.Tensor)[None]
     if clip.sr != classifier.sample_rate:
         x = ResampleLayer(clip.sr, classifier.sample_rate)(x)
-    found = classifier.front(x)
+    found = classifier.front_end(x, clip.groups if classifier.groups else None)
     if found.shape != expected.shape:
         raise ValueError(f"expected spectrograms of shape {list(expected.shape)}, got {list(found.shape)}")
     wanted, outputs = (ACTIVATIONS[classifier.target](classifier.network(spec)) for spec in (expected, found))

@@ -110,8 +110,14 @@ def spectrum_in_float64(
     return InFloat64(module) if isinstance(module, Spectrum) else None
 
 # %% ../../nbs/serve/export.ipynb #dd81ac56
-def _graph(classifier, rate, *replacements):
-    "Export a copy of the classifier for waveforms at `rate` Hz."
+def _graph(classifier, rate, group, *replacements):
+    "Export a copy of the classifier for waveforms at `rate` Hz, recorded by one group of devices if it has groups."
+    if classifier.groups and group is None:
+        raise ValueError(
+            "An exported graph takes waveforms only, and cannot choose the statistics of a group. Export it for one "
+            f"group: pass `group`, one of {classifier.groups}"
+        )
+    classifier = classifier if group is None else classifier.of_group(group)
     module = copy.deepcopy(classifier.at(rate))
     for replacement in replacements:
         replace_submodules(module, replacement)
@@ -125,26 +131,28 @@ def _graph(classifier, rate, *replacements):
 def program(
     self: SoundClassifier,
     rate: int | None = None,  # Hz of the waveforms; None: the classifier's `sample_rate`
+    group: str | None = None,  # group to export a model with `groups` for; see `of_group`
 ) -> torch.export.ExportedProgram:
     """Export the classifier to a PyTorch program for any number of clips, channels and samples.
 
     Save it with `torch.export.save`. A loaded program needs neither fastai nor this package.
     """
     rate = rate or self.sample_rate
-    return _graph(self, rate, sliced_pool)
+    return _graph(self, rate, group, sliced_pool)
 
-
+# %% ../../nbs/serve/export.ipynb #4127d746
 @patch
 def save_program(
     self: SoundClassifier,
     path: str | Path,  # .pt2 file to write
     rate: int | None = None,  # Hz of the waveforms; None: the classifier's `sample_rate`
+    group: str | None = None,  # group to export a model with `groups` for; see `of_group`
 ) -> None:
     "Write `program` to a file, with the class names and everything else that `load_model` needs."
     rate = rate or self.sample_rate
     about = json.dumps({**self.about, "sample_rate": rate})
     content = io.BytesIO()  # torch would abort the process if the disk were full
-    torch.export.save(self.program(rate), content, extra_files={"about": about})
+    torch.export.save(self.program(rate, group), content, extra_files={"about": about})
     with atomic_write(path) as part:
         part.write_bytes(content.getbuffer())
 
@@ -154,6 +162,7 @@ def to_onnx(
     self: SoundClassifier,
     path: str | Path,  # ONNX file to write
     rate: int | None = None,  # Hz of the waveforms; None: the classifier's `sample_rate`
+    group: str | None = None,  # group to export a model with `groups` for; see `of_group`
 ) -> None:
     """Export the classifier to an ONNX file.
 
@@ -163,7 +172,7 @@ def to_onnx(
     if find_spec("onnxscript") is None:
         raise ImportError("ONNX export needs two more packages: pip install onnx onnxscript")
     rate = rate or self.sample_rate
-    graph = _graph(self, rate, sliced_pool, spectrum_in_float64)
+    graph = _graph(self, rate, group, sliced_pool, spectrum_in_float64)
     names = {"input_names": ["waveform"], "output_names": ["probabilities"]}
     onnx = torch.onnx.export(graph, dynamo=True, verbose=False, **names)
     onnx.model.metadata_props["about"] = json.dumps({**self.about, "sample_rate": rate})

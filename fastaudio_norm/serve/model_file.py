@@ -23,7 +23,15 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
+from fastaudio_norm.layers import (
+    AudioNorm,
+    GroupedSpecNorm,
+    PCENLayer,
+    RelaxedFreqNorm,
+    ShortTimeNorm,
+    SlidingNorm,
+    SpecNorm,
+)
 from .classifier import SoundClassifier
 from .front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
 from ..storage import atomic_write
@@ -34,8 +42,8 @@ _KIND, _VERSIONS = "fastaudio_norm classifier", (1, 2)  # 1: always one label fo
 _LAYERS = {
     layer.__name__: layer
     for layer in (
-        AudioNorm, Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm, Resize,
-        ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
+        AudioNorm, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm,
+        Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
     )
 }  # fmt: skip
 _LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed parameters in older files
@@ -104,11 +112,15 @@ def _is_option(value, nested=False):
     return value is None or isinstance(value, str) or isinstance(value, int) and abs(value) <= 2**24
 
 
+def _are_names(value):
+    return isinstance(value, list) and len(value) < 2**16 and all(isinstance(name, str) for name in value)
+
+
 def _layer(kind, options):
     if kind not in _LAYERS:
         raise ValueError(f"unknown layer {kind!r}")
     for name, value in options.items():
-        if not _is_option(value):
+        if not _is_option(value) and not (name == "groups" and _are_names(value)):
             raise ValueError(f"{kind} has an option that is not a plain value of normal size: {name}={value!r}")
         if name in _POSITIVE and value is not None and not value > 0:
             raise ValueError(f"{kind} needs a positive {name}, got {value!r}")

@@ -67,11 +67,18 @@ def _classified(classifier, file, windows):
         yield Prediction(start / rate, (start + len(block)) / rate, outputs)
         before = block
 
+# %% ../../nbs/serve/predict.ipynb #b4b56c8e
+def _of_group(classifier, group):
+    if group is None and classifier.groups:
+        raise ValueError(f"This model normalizes by group: pass `group` (--group), one of {classifier.groups}")
+    return classifier if group is None else classifier.of_group(group)
+
 
 def predict(
     classifier: WaveformModel,  # a `SoundClassifier`, or an exported model
     file: str | Path,  # audio file
     window: float | None = None,  # seconds; None: the whole file, or 10 s if it is longer than `MAX_WHOLE_SECONDS`
+    group: str | None = None,  # group of the file, such as its device, for a model with `groups`
 ) -> Iterator[Prediction]:
     """Iterate over the windows of a file.
 
@@ -79,6 +86,7 @@ def predict(
     Raises `BadAudio`, a `ValueError`, if the file cannot be read, all windows are too short, or the model needs another
     number of channels.
     """
+    classifier = _of_group(classifier, group)
     return _classified(classifier, file, _windows(file, window, classifier.channels))
 
 # %% ../../nbs/serve/predict.ipynb #293fecfe
@@ -94,8 +102,10 @@ def predict_files(
     classifier: WaveformModel,  # a `SoundClassifier`, or an exported model
     files: Iterable[str | Path],  # audio files
     window: float | None = None,  # seconds, as for `predict`
+    group: str | None = None,  # group of all files, for a model with `groups`
 ) -> Iterator[tuple[str | Path, Prediction | BadAudio]]:
     "Iterate over files and their predictions, in order. An unusable file yields its error after what could be read."
+    classifier = _of_group(classifier, group)
     files, pending = iter(files), deque()
     with ThreadPoolExecutor(min(_AHEAD, os.cpu_count())) as threads:
         while True:

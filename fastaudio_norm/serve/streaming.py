@@ -42,6 +42,8 @@ class StreamingClassifier:
         hop: float | None = None,  # seconds from window to window, rounded to whole frames; None: `window`
         rate: int | None = None,  # Hz, of the stream; None: the classifier's `sample_rate`
     ):
+        if classifier.groups:
+            raise ValueError(f"This model normalizes by group: pass classifier.of_group(NAME), {classifier.groups}")
         self.classifier, self.rate = classifier, rate or classifier.sample_rate
         hop = window if hop is None else hop
         if not (0 < window < math.inf and 0 < hop < math.inf):

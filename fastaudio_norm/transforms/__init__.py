@@ -2,7 +2,7 @@
 
 import fastaudio  # first: other threads that import a module of this package wait until it is complete
 
-from fastaudio_norm.transforms.base import Normalizer, SpecNormalizer, known_lengths, spectrograms_in
+from fastaudio_norm.transforms.base import Normalizer, SpecNormalizer, known_groups, known_lengths, spectrograms_in
 from fastaudio_norm.transforms.gallery import show_normalizations
 from fastaudio_norm.transforms.pcen import PCEN
 from fastaudio_norm.transforms.pretrained import PretrainedStats, ast_stats, beats_stats, passt_stats, whisper_stats
@@ -11,3 +11,5 @@ from fastaudio_norm.transforms.relaxed import RelaxedFreqNormalize
 from fastaudio_norm.transforms.sliding import SlidingNormalize
 from fastaudio_norm.transforms.spectrogram import SpecNormalize
 from fastaudio_norm.transforms.waveform import AudioNormalize, ShortTimeNormalize
+
+from fastaudio_norm.transforms import groups  # adds `add_group` to SpecNormalize

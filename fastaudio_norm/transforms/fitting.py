@@ -14,8 +14,8 @@ from fastcore.basics import chunked
 from functools import partial
 from tqdm import tqdm
 from ..audio import spec_settings
-from ..stats import StatsRecorder
-from .base import known_lengths, spectrograms_in
+from ..stats import GroupStats, StatsRecorder
+from .base import known_groups, known_lengths, spectrograms_in
 
 # %% ../../nbs/transforms/fitting.ipynb #18ac47a3
 def _of_equal_shape(items, size):
@@ -57,7 +57,10 @@ def _record(recorder, batch):
         types = ", ".join(type(x).__name__ for x in batch)
         raise TypeError(f"No spectrogram among the training items, got ({types}): place it after AudioToSpec")
     for spec in specs:
-        recorder.update(spec, known_lengths(spec, recorder), spec_settings(spec))
+        of_clips = {"lengths": known_lengths(spec, recorder), "settings": spec_settings(spec)}
+        if isinstance(recorder, GroupStats):
+            of_clips["groups"] = known_groups(spec, "Fitting statistics of groups")
+        recorder.update(spec, **of_clips)
     return len(specs[0])
 
 
@@ -70,7 +73,7 @@ def _name_unusable_item(recorder, clips):
 
 
 def record_training_split(
-    recorder: StatsRecorder,  # updated with every spectrogram
+    recorder: StatsRecorder | GroupStats,  # updated with every spectrogram
     dl: DataLoader,  # loader of the training split
 ) -> None:
     "Record all training spectrograms. Raises `TypeError` if there are none, and `ValueError` for unusable ones."

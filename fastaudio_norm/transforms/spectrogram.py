@@ -8,16 +8,17 @@ __all__ = ['SpecNormalize']
 # %% ../../nbs/transforms/spectrogram.ipynb #e60844b3
 import torch
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fastai.data.load import DataLoader
 from fastai.data.transforms import Normalize
 from fastai.torch_core import TensorImage, TensorImageBase, TensorMask
 from fastcore.basics import patch
+from functools import partial
 from pathlib import Path
 from plum import NotFoundLookupError
-from ..layers import ESTIMATES, SpecNorm, dataset_statistics
-from ..stats import StatsRecorder, format_span, settings_difference
-from .base import SpecNormalizer
+from ..layers import ESTIMATES, GroupedSpecNorm, SpecNorm, dataset_statistics
+from ..stats import GroupStats, StatsRecorder, format_span, settings_difference
+from .base import SpecNormalizer, known_groups
 from .fitting import record_training_split
 from .pretrained import PretrainedStats
 
@@ -51,9 +52,11 @@ class SpecNormalize(SpecNormalizer, Normalize):
 
     For "minmax", `mean` and `std` hold minimum and range; for "robust", median and interquartile range. `decode`
     inverts dataset statistics. It cannot invert statistics of each clip, so `show_batch` then shows normalized values.
+    With `group`, each clip is normalized by statistics of its group; a clip of an unknown group, by the pooled ones.
     """
 
     is_fitted = False  # whether this object has measured its statistics, so that another training split replaces them
+    group = None  # of transforms that were pickled before groups existed
     parameters = ()  # `mean` and `std` stay on the CPU in float64; the layer for each batch has its device and dtype
 
     def __init__(
@@ -63,6 +66,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
         axes: Sequence[int] = (0, 2, 3),  # dimensions to reduce over
         method: str = "zscore",  # "zscore", "minmax" or "robust"
         feature_range: Sequence[float] = (0, 1),  # interval that "minmax" maps minimum and maximum to
+        group: str | None = None,  # what the groups of clips are, such as "device": statistics of each; None: no groups
     ):
         self.axes, self.method = tuple(axes), method
         self.feature_range = tuple(float(x) for x in feature_range)
@@ -71,17 +75,13 @@ class SpecNormalize(SpecNormalizer, Normalize):
             raise ValueError("Pass both mean and std, or neither to fit them on the training split")
         if mean is not None and not self.of_dataset:
             raise ValueError(f"axes={self.axes} uses statistics of each clip: omit mean and std, or include 0 in axes")
+        if group is not None and not (isinstance(group, str) and self.of_dataset):
+            raise ValueError(f"`group` must be text, with 0 among the axes, got {group!r} and axes={self.axes}")
+        self.group, self.groups, self.reported = group, {}, set()  # groups: (mean, std) by name; unknown ones reported
         self.settings = None  # of the spectrograms that the statistics were measured on
         self.mean, self.std = (None if x is None else _as_statistic(x) for x in (mean, std))
         if self.std is not None and not (self.std >= 0).all():
             raise ValueError("`std` must be at least 0, got a negative value")
-
-    def __getstate__(self):  # the network of an exported learner was trained with these statistics
-        return {**vars(self), "is_fitted": False}
-
-    def __setstate__(self, state):
-        vars(self).update(state)
-        self.mean, self.std = (None if x is None else _as_statistic(x) for x in (self.mean, self.std))
 
     def setups(self, dl: DataLoader):
         self._fit(dl)
@@ -97,6 +97,19 @@ class SpecNormalize(SpecNormalizer, Normalize):
 
     def decodes(self, x: TensorMask):
         return x
+
+# %% ../../nbs/transforms/spectrogram.ipynb #ffee9e7b
+@patch
+def __getstate__(self: SpecNormalize):  # the network of an exported learner was trained with these statistics
+    return {**vars(self), "is_fitted": False, "reported": set()}
+
+
+@patch
+def __setstate__(self: SpecNormalize, state):
+    vars(self).update(state)
+    self.mean, self.std = (None if x is None else _as_statistic(x) for x in (self.mean, self.std))
+    if self.group is not None:
+        self.groups = {name: tuple(map(_as_statistic, pair)) for name, pair in self.groups.items()}
 
 # %% ../../nbs/transforms/spectrogram.ipynb #da9e6004
 @patch(as_prop=True)
@@ -115,7 +128,11 @@ def name(self: SpecNormalize) -> str:
         names = ESTIMATES[self.method]
         state = ", ".join(f"{name} {format_span(x)}" for name, x in zip(names, (self.mean, self.std)))
     method = "" if self.method == "zscore" else f", method={self.method!r}"
-    return f"{type(self).__name__}(axes={self.axes}{method}): {state}"
+    group = "" if self.group is None else f", group={self.group!r}"
+    if self.group is not None and self.mean is not None:
+        names, more = list(self.groups)[:10], len(self.groups) - 10
+        state += f"; {len(self.groups)} groups: {', '.join(names)}" + (f" and {more} more" if more > 0 else "")
+    return f"{type(self).__name__}(axes={self.axes}{method}{group}): {state}"
 
 # %% ../../nbs/transforms/spectrogram.ipynb #4bd0f483
 @patch
@@ -123,12 +140,21 @@ def _layer(self: SpecNormalize, dtype=torch.float32, device="cpu"):
     options = {"axes": self.axes, "method": self.method, "feature_range": self.feature_range}
     if not self.of_dataset:
         return SpecNorm(**options)
-    statistics = (x.to(torch.promote_types(dtype, torch.float32)) for x in (self.mean, self.std))
-    return SpecNorm.from_statistics(*statistics, **options).to(device)
+
+    def in_dtype(pair):
+        return tuple(x.to(torch.promote_types(dtype, torch.float32)) for x in pair)
+
+    pooled = in_dtype((self.mean, self.std))
+    if self.group is None:
+        return SpecNorm.from_statistics(*pooled, **options).to(device)
+    groups = {name: in_dtype(pair) for name, pair in self.groups.items()}
+    layer = GroupedSpecNorm.from_statistics(groups, pooled, **options).to(device)
+    layer.reported = self.reported
+    return layer
 
 
 @patch
-def as_module(self: SpecNormalize) -> SpecNorm:
+def as_module(self: SpecNormalize) -> SpecNorm | GroupedSpecNorm:
     "A new layer that does the same, for plain tensors. Raises `ValueError` if statistics were not fitted."
     if self.of_dataset and self.mean is None:
         raise ValueError(f"{self!r} has no statistics: fit it, or pass mean and std")
@@ -137,15 +163,23 @@ def as_module(self: SpecNormalize) -> SpecNorm:
 
 
 @patch
-def normalize(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> torch.Tensor:
-    "Normalize a plain tensor [batch, channel, frequency, time]."
-    return self._layer(x.dtype, x.device)(x)
+def normalize(self: SpecNormalize, x: torch.Tensor, settings: dict | None, **kwargs) -> torch.Tensor:
+    "Normalize a plain tensor [batch, channel, frequency, time]; `groups` names the group of each clip."
+    return self._layer(x.dtype, x.device)(x, **kwargs)
 
 
 @patch
-def denormalize(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> torch.Tensor:
+def denormalize(self: SpecNormalize, x: torch.Tensor, settings: dict | None, **kwargs) -> torch.Tensor:
     "Invert `normalize`, which needs statistics of a data set."
-    return self._layer(x.dtype, x.device).denormalize(x)
+    return self._layer(x.dtype, x.device).denormalize(x, **kwargs)
+
+
+@patch
+def apply(self: SpecNormalize, change: Callable, x: TensorImageBase, times: int = 1) -> TensorImageBase:
+    "Change the values of `x`, by the statistics of the group of each clip if there are groups."
+    if self.group is not None:
+        change = partial(change, groups=known_groups(x, self))
+    return SpecNormalizer.apply(self, change, x, times)
 
 # %% ../../nbs/transforms/spectrogram.ipynb #611d3949
 @patch
@@ -170,9 +204,17 @@ def check(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> None:
 
 # %% ../../nbs/transforms/spectrogram.ipynb #5e5e4abc
 @patch
-def _set_statistics(self: SpecNormalize, recorder):
-    self.mean, self.std = map(_as_statistic, dataset_statistics(recorder, self.axes, self.method))
-    self.settings = recorder.settings
+def _statistics_of(self: SpecNormalize, recorder):
+    "Location and spread of what was recorded."
+    return tuple(map(_as_statistic, dataset_statistics(recorder, self.axes, self.method)))
+
+
+@patch
+def _set_statistics(self: SpecNormalize, stats):
+    pooled = stats.pooled if isinstance(stats, GroupStats) else stats
+    (self.mean, self.std), self.settings = self._statistics_of(pooled), pooled.settings
+    if self.group is not None:
+        self.groups = {name: self._statistics_of(recorder) for name, recorder in stats.groups.items()}
 
 
 def _is_of_training(dl):
@@ -184,16 +226,18 @@ def _is_of_training(dl):
 @patch
 def _fit(self: SpecNormalize, dl):
     "Measure `mean` and `std` on the training split, unless they were given or each clip has its own statistics."
-    before = self.mean, self.std
+    before = [self.mean, self.std, *sum(self.groups.values(), ())] if self.group else [self.mean, self.std]
     if not self.of_dataset or self.mean is not None and not (self.is_fitted and _is_of_training(dl)):
         return
     recorder = StatsRecorder(self.axes, quantiles=self.method != "zscore")
+    stats = recorder if self.group is None else GroupStats(recorder)
     try:
-        record_training_split(recorder, dl)
+        record_training_split(stats, dl)
     except (AttributeError, NotFoundLookupError) as e:  # Transform.setup would swallow them
         raise RuntimeError(f"{type(self).__name__} could not be fitted: {e}") from e
-    self._set_statistics(recorder)
-    if self.is_fitted and not all(map(torch.equal, before, (self.mean, self.std))):
+    self._set_statistics(stats)
+    after = [self.mean, self.std, *sum(self.groups.values(), ())] if self.group else [self.mean, self.std]
+    if self.is_fitted and not (len(before) == len(after) and all(map(torch.equal, before, after))):
         warnings.warn(
             f"{type(self).__name__} was fitted again, on another training split. Learners of the earlier split share "
             "the new statistics: to keep several, create one for each fold",
@@ -201,16 +245,21 @@ def _fit(self: SpecNormalize, dl):
         )
     self.is_fitted = True
 
-
+# %% ../../nbs/transforms/spectrogram.ipynb #908030bf
 @patch(cls_method=True)
 def from_stats(
     cls: SpecNormalize,
-    stats: StatsRecorder | PretrainedStats | str | Path,  # recorder, file of one, or pretrained network's constants
+    stats: StatsRecorder | GroupStats | PretrainedStats | str | Path,  # or a file; or a pretrained network's constants
     axes: Sequence[int] = (0, 2, 3),  # dimensions to reduce over: those of the recorder, and possibly more
-    **kwargs,  # `method` and `feature_range`
+    **kwargs,  # `method`, `feature_range` and `group`
 ) -> "SpecNormalize":
-    "A transform with known statistics. Raises `ValueError` if the file is not valid or its dimensions do not fit."
+    """A transform with known statistics. Without `group`, statistics of groups are used as one: the pooled ones.
+
+    Raises `ValueError` if the file is not valid, its dimensions do not fit, or `group` needs groups that it lacks.
+    """
     if isinstance(stats, PretrainedStats):
+        if kwargs.get("group") is not None:
+            raise ValueError("Pretrained networks have one set of constants: omit `group`")
         if kwargs.get("method", "zscore") != "zscore":
             problem = 'constants of pretrained networks are a mean and a divisor, for method="zscore"'
             raise ValueError(f"{problem}, got {kwargs['method']!r}")
@@ -218,5 +267,9 @@ def from_stats(
     norm = cls(axes=axes, **kwargs)
     if not norm.of_dataset:
         raise ValueError(f"With axes={norm.axes} each clip has its own statistics: `from_stats` needs 0 in axes")
-    norm._set_statistics(stats if isinstance(stats, StatsRecorder) else StatsRecorder.load(stats))
+    if isinstance(stats, (str, Path)):
+        stats = StatsRecorder.load(stats) if norm.group is None else GroupStats.load(stats)
+    if norm.group is not None and not isinstance(stats, GroupStats):
+        raise ValueError(f"group={norm.group!r} needs a GroupStats, with statistics of each group, got {stats!r}")
+    norm._set_statistics(stats)
     return norm

@@ -2,9 +2,12 @@
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
 from fastaudio_norm.cli.main import main
-from fastaudio_norm.stats.recorder import StatsRecorder
+from fastaudio_norm.data import find_audio, read_clips
+from fastaudio_norm.measure import Checkpoint, Measurement, measure, measure_files
+from fastaudio_norm.stats import GroupStats, StatsRecorder
 
 
 def test_stats_command_writes_statistics_and_a_figure(made_up, tmp_path, capsys):
@@ -17,6 +20,41 @@ def test_stats_command_writes_statistics_and_a_figure(made_up, tmp_path, capsys)
     assert "from_stats" in printed.out and "three standard errors" in printed.out and "linear" in printed.out
     assert "Measuring clips" not in printed.err  # progress bars are for terminals
     plt.close("all")
+
+
+def test_statistics_of_groups_equal_those_of_each_group_alone(made_up, tmp_path, capsys):
+    table = read_clips(made_up).assign(device=lambda df: ["phone", "tablet"] * 25)
+    table.to_csv(tmp_path / "all.csv", index=False)
+    options = ["--file", "file", "--exclude", "1", "--group", "device"]
+    main(["stats", str(made_up), "--table", str(tmp_path / "all.csv"), *options, "--out", str(tmp_path)])
+    assert "Groups:     phone, tablet" in (printed := capsys.readouterr().out) and "group='device'" in printed
+    stats = GroupStats.load(tmp_path / "stats.json")
+    for name in ("phone", "tablet"):
+        alone = measure(made_up, exclude=[1], table=table[table.device == name])
+        torch.testing.assert_close(stats.groups[name].mean, alone.mean, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(stats.groups[name].quantile(0.5), alone.quantile(0.5))
+    assert stats.pooled.about["clips"] == 40 and sum(r.nobservations for r in stats.groups.values()) == (
+        stats.pooled.nobservations
+    )
+
+
+def test_a_saved_measurement_of_groups_can_be_continued(made_up, tmp_path):
+    table = read_clips(made_up).assign(group=["phone", "tablet"] * 25)
+    part = tmp_path / "part.json"
+    whole = measure(made_up, table=table, group="group")
+
+    files = find_audio(made_up, table=table)
+    groups = {made_up / file: group for file, group in zip(table.file, table.group)}
+    progress = Checkpoint(part, files, {})
+    first = Measurement()
+    for file in files[:20]:
+        progress.count(file)
+    first.merge(measure_files(files[:20], groups=groups, rate=16000, quiet=True))
+    progress.save(first, now=True)
+    resumed = Checkpoint(part, files, {}).resume()
+    resumed.merge(measure_files(files[20:], groups=groups, rate=16000, quiet=True))
+    for name, recorder in whole.groups.items():
+        torch.testing.assert_close(resumed.groups[name].mean, recorder.mean, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
