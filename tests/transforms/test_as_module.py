@@ -94,7 +94,7 @@ PER_CLIP = [name for name, norm in SPEC_NORMS.items() if not getattr(norm.make()
 
 @pytest.mark.parametrize("name", [*(name for name in PER_CLIP if name != "pcen"), "wave", "rms", "peak", "short-time"])
 def test_layers_compute_on_the_device_of_their_input(name):
-    "PyTorch's device without data refuses tensors of other devices, as a GPU does. PCEN needs autocast, which it lacks."
+    "The meta device refuses tensors of other devices, as a GPU does. It lacks autocast, which PCEN needs."
     norm, shape = (SPEC_NORMS[name], (2, 1, 8, 40)) if name in SPEC_NORMS else (WAVE_NORMS[name], (2, 1, 16000))
     layer = norm.make().as_module().to("meta")
     out = layer(torch.zeros(shape, device="meta"))
