@@ -78,7 +78,8 @@ def format_inspection(
     return "\n".join(lines)
 
 # %% ../../nbs/inspection/page.ipynb #8505d632
-FILES, ROWS = 50, 100  # largest number of files of a finding, and of rows of a table
+FILES = 50  # largest number of files of a finding
+ROWS = 100  # largest number of rows of a table
 
 
 def _file_list(clips, name, files):
