@@ -25,6 +25,7 @@ ELSEWHERE = {
     "pip install --no-deps fastaudio==1.0.2",
     "uv run nbdev-export",  # test_project.py
     "uv run nbdev-clean",
+    "fastaudio-norm app sounds.safetensors",  # serve/test_app_page.py, with Gradio
     "uv build",  # test_packaging.py builds both archives; twine is not tested
     "uvx twine check --strict dist/*",
     "tar tf dist/*.tar.gz",

@@ -102,8 +102,8 @@ def test_the_settings_that_name_a_results_file_do_not_change(made_up):
     precision = {"precision": "bfloat16"} if supports_bfloat16(torch.device("cpu")) else {}
     assert set(settings) == names | set(options) | set(precision) and precision.items() <= settings.items()
     assert settings["recipe"] == {
-        "spec": "mel", "speeds": (), "augment": (), "crop": 0.0, "masks": False, "deltas": False, "mixup": 0.0, "epochs": 20,
-        "lr": 0.003, "wd": 0.01,
+        "spec": "mel", "speeds": (), "augment": (), "crop": 0.0, "masks": False, "deltas": False, "mixup": 0.0,
+        "epochs": 20, "lr": 0.003, "wd": 0.01,
     }  # fmt: skip
     assert list(settings["versions"]) == ["fastaudio-norm", "fastai", "torch", "torchaudio"]
 
