@@ -63,15 +63,19 @@ def kill_after(seconds, process, rng=None):
         return True
 
 
+def until_first_run(process, out):
+    "Wait until a run is saved or the process ends. Returns the seconds."
+    began = time.monotonic()
+    while process.poll() is None and not finished_runs(out):
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
 def run_undisturbed(path, out):
     "Seconds until the first run is saved, and mean seconds of each later run."
-    began, first = time.monotonic(), None
-    process = start(path, out)
-    while process.poll() is None:
-        if first is None and finished_runs(out) > 0:
-            first = time.monotonic() - began
-        time.sleep(0.1)
-    if process.returncode:
+    began, process = time.monotonic(), start(path, out)
+    first = until_first_run(process, out)
+    if process.wait():
         sys.exit(f"`compare` ended with status {process.returncode}, expected 0")
     return first, (time.monotonic() - began - first) / (finished_runs(out) - 1)
 
@@ -100,6 +104,11 @@ def main():
         make_clips(path, per_fold=1, seconds=0.5)
         first, each = run_undisturbed(path, undisturbed)
         runs = finished_runs(undisturbed)
+        if args.jobs > 1 or args.torchrun > 1:  # several processes take longer to start
+            process = start(path, Path(folder) / "started", args.jobs, args.torchrun)
+            first = until_first_run(process, Path(folder) / "started")
+            process.kill()
+            process.wait(60)
         print(f"Undisturbed: {runs} runs, the first after {first:.1f} s, then one every {each:.1f} s", flush=True)
         longest = longest_wait(first, runs * each, args.kills)
         for number in range(1, args.kills + 1):
