@@ -110,7 +110,7 @@ def main():
             process.kill()
             process.wait(60)
         print(f"Undisturbed: {runs} runs, the first after {first:.1f} s, then one every {each:.1f} s", flush=True)
-        longest = longest_wait(first, runs * each, args.kills)
+        longest = longest_wait(first, runs * each / max(args.jobs, args.torchrun), args.kills)
         for number in range(1, args.kills + 1):
             seconds = rng.uniform(0, longest)
             if not kill_after(seconds, start(path, killed, args.jobs, args.torchrun), rng):
