@@ -135,8 +135,7 @@ def _show_predictions(samples, outs, notes, **kwargs):
     return _show_grid([x for x, _ in samples][: len(titles)], titles, colors, **kwargs)
 
 
-for kind in (AudioTensor, AudioSpectrogram):
-
+def _add_methods(kind):  # a function of its own: Python 3.14 evaluates annotations later
     @plum.dispatch
     def show_batch(x: kind, y, samples, ctxs=None, max_n=6, **kwargs):
         clips = [x for x, *_ in samples[:max_n]]
@@ -148,7 +147,11 @@ for kind in (AudioTensor, AudioSpectrogram):
         return _show_predictions(samples[:max_n], outs, [""] * max_n, ctxs=ctxs, **kwargs)
 
     @plot_top_losses.dispatch  # after fastai's method for any types, which would be preferred if it came later
-    def plot_top_losses(x: kind, y: TensorCategory, samples, outs, raws, losses, **kwargs):
+    def top_losses(x: kind, y: TensorCategory, samples, outs, raws, losses, **kwargs):
         shares = [raw.max().item() for raw in raws]
         notes = [f"\nprobability {p:.2f}, loss {loss:.2f}" for p, loss in zip(shares, losses.tolist())]
         _show_predictions(samples, outs, notes, **kwargs)
+
+
+for kind in (AudioTensor, AudioSpectrogram):
+    _add_methods(kind)
