@@ -131,7 +131,7 @@ class RandomSpeed(RandTransform):
 class RandomChange(RandTransform):
     """Simulate another recording of each clip of an `AudioTensor` [..., channels, samples], in training only.
 
-    Padding stays as it is. For clips on a GPU, the change is computed on the processor. Raises `ValueError` for an
+    Padding is left unchanged. For clips on a GPU, the change is computed on the CPU. Raises `ValueError` for an
     unknown condition.
     """
 
@@ -217,7 +217,7 @@ def _mean_and_std(clips):
 class FreqMixStyle(RandTransform):
     """Mix the frequency statistics of the spectrograms of a batch with those of one another, in training only.
 
-    The batch is a `TensorImageBase` [batch, channel, frequency, time]. Padding does not count, and stays as it is.
+    The batch is a `TensorImageBase` [batch, channel, frequency, time]. Padding does not count, and is left unchanged.
     Raises `ValueError` for items without the batch dimension: use it in the batch_tfms.
     """
 

@@ -135,7 +135,7 @@ def _show_predictions(samples, outs, notes, **kwargs):
     return _show_grid([x for x, _ in samples][: len(titles)], titles, colors, **kwargs)
 
 
-def _add_methods(kind):  # a function of its own: Python 3.14 evaluates annotations later
+def _add_methods(kind):  # in a function, because Python 3.14 evaluates annotations late, after the loop
     @plum.dispatch
     def show_batch(x: kind, y, samples, ctxs=None, max_n=6, **kwargs):
         clips = [x for x, *_ in samples[:max_n]]
