@@ -6,13 +6,12 @@
 __all__ = ['Measurement']
 
 # %% ../../nbs/measure/measurement.ipynb #f9fb4ad9
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from fastcore.basics import patch
 
-from ..stats import SamplingErrors, StatsRecorder
+from ..stats import SamplingErrors, StatsRecorder, merge_groups
 
 # %% ../../nbs/measure/measurement.ipynb #64681409
 class Measurement:
@@ -50,8 +49,7 @@ class Measurement:
     ) -> None:
         "Count everything that `other` has counted."
         self.recorder.merge(other.recorder)
-        for name, recorder in other.groups.items():
-            self.groups[name] = self.groups[name] + recorder if name in self.groups else deepcopy(recorder)
+        merge_groups(self.groups, other.groups)
         self.errors.merge(other.errors)
         self.clips += other.clips
         self.seconds += other.seconds

@@ -10,7 +10,7 @@ from fastaudio_norm.stats.frequencies import (
     gammatone_frequencies,
     select_bins,
 )
-from fastaudio_norm.stats.groups import GroupStats
+from fastaudio_norm.stats.groups import GroupStats, merge_groups
 from fastaudio_norm.stats.histogram import CELLS, Histogram
 from fastaudio_norm.stats.kernels import REASSOCIATE, compile_kernel, count_cells, map_in_threads
 from fastaudio_norm.stats.moments import Moments, as_rows, moments_per_row, row_moments
