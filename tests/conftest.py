@@ -15,6 +15,7 @@ sys.dont_write_bytecode = False
 
 import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
+import support  # noqa: E402, F401  its fork server also starts the workers of loaders from Python 3.14 on
 from fastai.torch_core import set_seed  # noqa: E402
 
 import fastaudio_norm  # noqa: E402, F401  makes fastaudio importable

@@ -1,9 +1,14 @@
-"""Work for processes. Spawned processes import it by name, which they cannot do with a test module."""
+"""Functions that worker processes import by name, which they cannot do with functions of a test module."""
 
 import os
 import signal
 import sys
 import time
+
+
+def label_of(file):
+    "Label of a file that is called `NUMBER-LABEL.SUFFIX`."
+    return file.stem.split("-")[1]
 
 
 def length(file):

@@ -5,10 +5,11 @@ import pytest
 import soundfile
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import IndexSplitter, RegexLabeller
+from fastai.data.transforms import IndexSplitter
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.signal import AudioTensor, get_audio_files
 from fastaudio.core.spectrogram import AudioToSpec
+from worker_functions import label_of
 
 SR = 16000
 
@@ -44,7 +45,7 @@ def make_loaders():
         data = DataBlock(
             blocks=(block, CategoryBlock),
             get_items=get_audio_files,
-            get_y=RegexLabeller(r"-(\w+)\.\w+$"),  # can be pickled for worker processes
+            get_y=label_of,
             splitter=IndexSplitter(list(valid)),
             item_tfms=item_tfms,
             batch_tfms=batch_tfms,

@@ -14,6 +14,7 @@ from fastaudio.augment.signal import ChangeVolume
 from fastaudio.core.config import AudioBlock, AudioConfig
 from fastaudio.core.signal import AudioTensor, get_audio_files
 from fastaudio.core.spectrogram import AudioSpectrogram, AudioToSpec
+from worker_functions import label_of
 
 from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls, read_esc50
@@ -26,10 +27,6 @@ SR = 16000
 
 def to_mel(n_mels=32):
     return AudioToSpec.from_cfg(AudioConfig.BasicMelSpectrogram(n_mels=n_mels, n_fft=1024, hop_length=512))
-
-
-def label(file):
-    return file.stem.split("-")[1]
 
 
 @pytest.fixture
@@ -49,7 +46,7 @@ def loaders(folder, item_tfms=(), batch_tfms=(), valid=(7, 8), **kwargs):
     block = DataBlock(
         blocks=(AudioBlock(crop_signal_to=1000), CategoryBlock),
         get_items=lambda path: sorted(get_audio_files(path)),
-        get_y=label,
+        get_y=label_of,
         splitter=IndexSplitter(list(valid)),
         item_tfms=list(item_tfms),
         batch_tfms=list(batch_tfms),
@@ -125,7 +122,7 @@ def test_padding_is_not_counted(folder):
     block = DataBlock(
         (AudioBlock, CategoryBlock),
         get_items=get_audio_files,
-        get_y=label,
+        get_y=label_of,
         splitter=IndexSplitter([0]),
         batch_tfms=[to_spec, norm],
     )
@@ -143,7 +140,7 @@ def test_clips_of_equal_length_are_read_in_batches(folder, num_workers):
     block = DataBlock(
         (AudioBlock, CategoryBlock),
         get_items=get_audio_files,
-        get_y=label,
+        get_y=label_of,
         splitter=IndexSplitter([0]),
         batch_tfms=[to_mel()],
     )

@@ -18,6 +18,7 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioToMFCC
 from fasttransform.transform import Pipeline
 from torch import nn
+from worker_functions import label_of
 
 from fastaudio_norm.audio import SPECS, ActiveCrop, RandomSpeed, SpecAugment
 from fastaudio_norm.stats import StatsRecorder
@@ -170,29 +171,24 @@ def test_speechbrain_gives_the_same(clips):
             torch.testing.assert_close(ours[:, :n], other[:, :n], atol=1e-5, rtol=1e-5)
 
 
-def label(file):
-    return file.stem[0]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lengths")
     rng = np.random.default_rng(0)
     for i, n in enumerate(LENGTHS * 2):
-        file, clip = folder / f"{'ab'[i % 2]}{i:02}.wav", rng.standard_normal(n) * 0.1 / (i + 1)
+        file, clip = folder / f"{i:02}-{'ab'[i % 2]}.wav", rng.standard_normal(n) * 0.1 / (i + 1)
         soundfile.write(file, clip, SR, subtype="FLOAT")
     return folder
 
 
 def loaders(folder, *batch_tfms, bs=4, num_workers=0):
-    files = sorted(folder.iterdir(), key=lambda file: file.stem[1:])
     block = DataBlock(
         blocks=(AudioBlock, CategoryBlock),
-        get_y=label,
+        get_y=label_of,
         splitter=lambda items: (range(8), range(8, 16)),
         batch_tfms=batch_tfms,
     )
-    return block.dataloaders(files, bs=bs, num_workers=num_workers)
+    return block.dataloaders(sorted(folder.iterdir()), bs=bs, num_workers=num_workers)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
