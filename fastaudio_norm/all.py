@@ -37,10 +37,12 @@ from fastaudio_norm.audio import (
     ActiveCrop,
     Condition,
     FreqMixStyle,
+    FrontEndToSpec,
     RandomChange,
     RandomSpeed,
     SpecAugment,
     cached_clips,
+    front_end_spec,
     gammatone_spec,
     make_condition,
     make_spec,
@@ -71,7 +73,17 @@ from fastaudio_norm.data import (
     read_esc50,
 )
 from fastaudio_norm.inspection import find_problems, inspect_clips, write_inspection
-from fastaudio_norm.layers import PCENLayer, RelaxedFreqNorm, clip_by_clip
+from fastaudio_norm.layers import (
+    FRONT_ENDS,
+    ASTFrontEnd,
+    BEATsFrontEnd,
+    CLAPFrontEnd,
+    PaSSTFrontEnd,
+    PCENLayer,
+    RelaxedFreqNorm,
+    WhisperFrontEnd,
+    clip_by_clip,
+)
 from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftWatch, update_stats
 from fastaudio_norm.serve import SoundClassifier, StreamingClassifier, as_pipeline, predict, predict_files, train_final

@@ -18,6 +18,7 @@ from fastaudio_norm.audio.files import (
     raise_unusable,
     read_clip,
 )
+from fastaudio_norm.audio.front_ends import FrontEndToSpec, front_end_spec
 from fastaudio_norm.audio.spectrograms import (
     FilterBank,
     SAMPLE_RATE,

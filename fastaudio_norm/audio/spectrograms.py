@@ -20,7 +20,9 @@ from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
 from torch import nn
 
-from ..names import SPEC_NAMES
+from .front_ends import FrontEndToSpec, front_end_spec
+from ..layers import FRONT_ENDS
+from ..names import FRONT_END_NAMES, SPEC_NAMES
 from ..stats import gammatone_frequencies
 
 # %% ../../nbs/audio/spectrograms.ipynb #cdf51a27
@@ -122,9 +124,20 @@ def _mel_spec(rate, n_fft, hop, n_mels, f_min, f_max, to_db):
     return AudioToSpec.from_cfg(config)
 
 # %% ../../nbs/audio/spectrograms.ipynb #5c321cfb
+def _fixed_spec(name, rate, n_mels, given):
+    made = front_end_spec(name, n_mels)
+    if rate not in (None, made.pipe.rate):
+        raise ValueError(f"{made.pipe.network} needs a sample rate of {made.pipe.rate:,} Hz, got {rate:,} Hz")
+    if "to_db" in given:
+        raise ValueError(f"PCEN needs a spectrogram in power, but the front end of {made.pipe.network} is logarithmic")
+    if given:
+        raise ValueError(f"The front end of {made.pipe.network} has fixed settings: omit {', '.join(given)}")
+    return made
+
+
 def make_spec(
-    name: str = "mel",  # "mel", "mel-20ms", "linear" or "gammatone"
-    rate: int = SAMPLE_RATE,  # sample rate of the clips, Hz
+    name: str = "mel",  # "mel", "mel-20ms", "linear", "gammatone", or a name in `FRONT_ENDS`, such as "ast"
+    rate: int | None = None,  # sample rate of the clips, Hz; default: 16 kHz, or that of a pretrained network
     n_mels: int | None = None,  # mel or gammatone bands; default: 64, fewer if some of these would be empty
     n_fft: int | None = None,  # window in samples; default: about 64 ms, or 25 ms for "linear"
     hop: int | None = None,  # distance of frames in samples; default: half a window, or 20 ms for "mel-20ms"
@@ -135,6 +148,10 @@ def make_spec(
     "Transform from waveforms to spectrograms. Raises `ValueError` for an unknown name or impossible settings."
     if name not in SPEC_NAMES:
         raise ValueError(f"Unknown spectrogram {name!r}: expected one of {', '.join(SPEC_NAMES)}")
+    if name in FRONT_END_NAMES:
+        options = {"n_fft": n_fft, "hop": hop, "f_min": f_min, "f_max": f_max, "to_db": None if to_db else False}
+        return _fixed_spec(name, rate, n_mels, [option for option, x in options.items() if x is not None])
+    rate = SAMPLE_RATE if rate is None else rate
     sizes = {"rate": rate, "n_mels": n_mels, "n_fft": n_fft, "hop": hop}
     for size, value in sizes.items():
         if value is not None and value < 1:
@@ -189,6 +206,8 @@ def to_spec(
 
 
 def _in_power(made):
+    if isinstance(made, FrontEndToSpec):
+        _fixed_spec(made.pipe.name, None, None, ["to_db"])
     steps = list(made.pipe) if isinstance(made.pipe, torch.nn.Sequential) else [made.pipe]
     if isinstance(steps[-1], torchaudio.transforms.AmplitudeToDB):
         return AudioToSpec(nn.Sequential(*steps[:-1]), {**made.settings, "to_db": False})
@@ -197,10 +216,17 @@ def _in_power(made):
     return made
 
 # %% ../../nbs/audio/spectrograms.ipynb #933f648e
+def _is_named(spec):
+    return isinstance(spec, str) or (isinstance(spec, partial) and spec.func is make_spec)
+
+
 def spec_rate(
     spec: str | AudioToSpec | Callable,  # see `to_spec`
 ) -> int | None:  # Hz
     "Sample rate that a spectrogram requires; None if it can have any."
+    name = about_spec(spec, SAMPLE_RATE)["name"] if _is_named(spec) else None
+    if name in FRONT_ENDS:
+        return FRONT_ENDS[name].rate
     if isinstance(spec, str) or (callable(spec) and "rate" in inspect.signature(spec).parameters):
         return getattr(spec, "keywords", {}).get("rate")
     made = spec() if callable(spec) and not isinstance(spec, AudioToSpec) else spec
@@ -214,7 +240,7 @@ def bands_note(
     "Report if a mel spectrogram has fewer bands than the default; empty if not, or if their number was given."
     about, settings = about_spec(spec, rate), to_spec(spec, rate).settings
     n = settings.get("n_mels", N_BANDS)
-    if about["name"] == "own" or about["options"].get("n_mels") or n == N_BANDS:
+    if about["name"] in ("own", *FRONT_ENDS) or about["options"].get("n_mels") or n == N_BANDS:
         return ""
     return f"Mel bands: {n}, because {N_BANDS} of {settings['n_fft']} samples at {rate:,} Hz would leave empty filters"
 
@@ -226,7 +252,7 @@ def about_spec(
     "Name and options of a spectrogram, from which `make_spec` makes it again; the name of others is `own`."
     if isinstance(spec, str):
         spec = partial(make_spec, spec)
-    if isinstance(spec, partial) and spec.func is make_spec:
+    if _is_named(spec):
         given = inspect.signature(make_spec).bind(*spec.args, **spec.keywords).arguments
         return {"name": given.pop("name", "mel"), "options": {**given, "rate": rate}}
     made = to_spec(spec, rate)

@@ -14,7 +14,7 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio.core.spectrogram import AudioToMFCC, AudioToSpec
 from fasttransform.transform import Transform
 
-from ..layers import clip_by_clip
+from ..layers import FrontEnd, clip_by_clip
 
 # %% ../../nbs/compat/padding.ipynb #4c4eb189
 class PadClips(Transform):
@@ -53,6 +53,8 @@ class PadClips(Transform):
 # %% ../../nbs/compat/padding.ipynb #561a5ef8
 def _least_samples(module: torch.nn.Module) -> int:
     "Number of samples that the shortest clip must have for a spectrogram."
+    if isinstance(module, FrontEnd):
+        return module.min_samples
     spectrograms = [m for m in module.modules() if isinstance(m, torchaudio.transforms.Spectrogram)]
     return max((m.n_fft // 2 + 1 if m.center else m.n_fft for m in spectrograms), default=1)
 
