@@ -112,6 +112,7 @@ from fastaudio_norm.transforms import (
     normalized,
     passt_stats,
     show_normalizations,
+    stats_of_data,
     whisper_stats,
 )
 

@@ -23,8 +23,14 @@ def settings_difference(
     settings: dict | None,  # expected settings, or None if unknown
     others: dict | None,  # settings to compare, or None if unknown
 ) -> str:  # differences, such as "n_fft=400 instead of 1024"; empty for equal settings
-    "Describe how `others` differs from `settings`. Names that only one of them contains are ignored."
-    shared = sorted((settings or {}).keys() & (others or {}).keys())
+    """Describe how `others` differs from `settings`. Names that only one of them contains are ignored.
+
+    The front end of a pretrained network is not ignored: spectrograms without one never equal it.
+    """
+    if not settings or not others:
+        return ""
+    settings, others = ({"front_end": None, **x} for x in (settings, others))
+    shared = sorted(settings.keys() & others.keys())
     return ", ".join(f"{k}={others[k]!r} instead of {settings[k]!r}" for k in shared if others[k] != settings[k])
 
 

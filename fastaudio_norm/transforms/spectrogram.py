@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from functools import partial
 from pathlib import Path
 from plum import NotFoundLookupError
-from ..layers import ESTIMATES, GroupedSpecNorm, SpecNorm, dataset_statistics
+from ..layers import ESTIMATES, FRONT_ENDS, GroupedSpecNorm, SpecNorm, dataset_statistics
 from ..stats import GroupStats, StatsRecorder, format_span, settings_difference
 from .base import SpecNormalizer, known_groups
 from .fitting import record_training_split
@@ -55,6 +55,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
     With `group`, each clip is normalized by statistics of its group; a clip of an unknown group, by the pooled ones.
     """
 
+    has_warned = False  # whether unknown settings were reported
     is_fitted = False  # whether this object has measured its statistics, so that another training split replaces them
     group = None  # of transforms that were pickled before groups existed
     parameters = ()  # `mean` and `std` stay on the CPU in float64; the layer for each batch has its device and dtype
@@ -198,9 +199,16 @@ def check(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> None:
             raise ValueError(
                 f"Statistics of shape {list(statistic.shape)} do not fit a spectrogram of shape {list(x.shape)}"
             )
-    difference = settings_difference(self.settings, settings)
+    front_end, difference = (self.settings or {}).get("front_end"), settings_difference(self.settings, settings)
+    advice = f"Make it with make_spec({front_end!r})"
     if difference:
-        raise ValueError(f"These statistics do not fit a spectrogram that was made with {difference}")
+        advice = f". {advice}" if front_end else ""
+        raise ValueError(f"These statistics do not fit a spectrogram that was made with {difference}{advice}")
+    if front_end and settings is None and not self.has_warned:
+        self.has_warned = True
+        name = FRONT_ENDS[front_end].network if front_end in FRONT_ENDS else front_end
+        unknown = f"{type(self).__name__} has statistics of {name}'s spectrogram, and cannot check whether this is one"
+        warnings.warn(f"{unknown}: its settings are unknown. {advice}", stacklevel=2)
 
 # %% ../../nbs/transforms/spectrogram.ipynb #5e5e4abc
 @patch
@@ -263,7 +271,9 @@ def from_stats(
         if kwargs.get("method", "zscore") != "zscore":
             problem = 'constants of pretrained networks are a mean and a divisor, for method="zscore"'
             raise ValueError(f"{problem}, got {kwargs['method']!r}")
-        return cls(stats.mean, stats.std, axes, **kwargs)
+        norm = cls(stats.mean, stats.std, axes, **kwargs)
+        norm.settings = {"front_end": stats.front_end}
+        return norm
     norm = cls(axes=axes, **kwargs)
     if not norm.of_dataset:
         raise ValueError(f"With axes={norm.axes} each clip has its own statistics: `from_stats` needs 0 in axes")
