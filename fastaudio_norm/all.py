@@ -114,6 +114,7 @@ from fastaudio_norm.transforms import (
     show_normalizations,
     stats_of_data,
     whisper_stats,
+    write_preprocessor_config,
 )
 
 __all__ = [name for name in dir() if not name.startswith("_")]

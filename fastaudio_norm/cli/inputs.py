@@ -86,10 +86,14 @@ def add_spectrogram(
 ) -> None:
     "Add the options of spectrograms."
     group = parser.add_argument_group("spectrogram")
-    group.add_argument("--spec", choices=SPEC_NAMES, help=f"kind of spectrogram (default: {default})")
     group.add_argument(
-        "--rate", type=positive_int, metavar="HZ", help="sample rate (default: that of the clips, up to 16000)"
-    )
+        "--spec", choices=SPEC_NAMES,
+        help=f"kind of spectrogram, or that of a pretrained network (default: {default})",
+    )  # fmt: skip
+    group.add_argument(
+        "--rate", type=positive_int, metavar="HZ",
+        help="sample rate (default: that of the clips, up to 16000; or that of the network)",
+    )  # fmt: skip
     group.add_argument(
         "--n-mels", type=positive_int, metavar="N", help="mel or gammatone bands (default: 64, or as many as possible)"
     )

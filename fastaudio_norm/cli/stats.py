@@ -11,7 +11,47 @@ from pathlib import Path
 
 from .inputs import add_spectrogram, add_table, choose_spectrogram, fold_name, read_table
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
-from ..storage import printable
+from ..names import FRONT_END_NAMES
+from ..storage import check_writable, printable
+
+# %% ../../nbs/cli/stats.ipynb #f1f0c005
+def _check_config(args):
+    "Raise `ValueError` or `OSError` before the measurement if the configuration could not be written after it."
+    if args.preprocessor_config is None:
+        return
+    from fastaudio_norm.transforms.preprocessor_config import read_preprocessor_config
+
+    if args.spec != "ast":
+        raise ValueError("--preprocessor-config needs --spec ast: the extractors of other networks have no mean and std")
+    if args.wave:
+        raise ValueError("--preprocessor-config cannot be used with --wave: the extractor does not normalize waveforms")
+    read_preprocessor_config(args.preprocessor_config)
+    check_writable(Path(args.preprocessor_config).parent, "Give another file: --preprocessor-config")
+
+
+def _for_network(recorder, file, args):
+    "Print the statistics in the convention of a pretrained network; return arguments of `from_stats`, or None."
+    from fastaudio_norm.layers import FRONT_ENDS
+    from fastaudio_norm.transforms import pretrained, write_preprocessor_config
+
+    network, constants = FRONT_ENDS[args.spec].network, getattr(pretrained, f"{args.spec}_stats", None)
+    if constants is None or constants.deviations is None:
+        fixed = "has no constants" if constants is None else f"has fixed constants, {args.spec}_stats"
+        print(f"{network + ':':<12}{fixed}; these statistics are not needed to use it")
+        return None
+    own, frames = pretrained.stats_of_data(constants, recorder), recorder.settings.get("frames")
+    if frames:
+        seconds = frames * recorder.settings["hop_length"] / recorder.settings["sr"]
+        padding = 1 - recorder.about["seconds"] / recorder.about["clips"] / seconds
+        if padding > 0.01:
+            print(f"Padding:    at least {padding:.0%} of the values are zeros that fill short clips to {seconds:.2f} s")
+    divisor = {1: "", 2: "; it divides by twice std"}[own.deviations]
+    print(f"{network + ':':<12}mean {own.mean:.7g}, std {own.std / own.deviations:.7g}{divisor}")
+    if args.preprocessor_config is not None:
+        Path(args.preprocessor_config).parent.mkdir(parents=True, exist_ok=True)
+        write_preprocessor_config(args.preprocessor_config, recorder)
+        print(f"Extractor:  {args.preprocessor_config}")
+    return f"stats_of_data({args.spec}_stats, {str(file)!r})"
 
 # %% ../../nbs/cli/stats.ipynb #714a20e2
 def _stats(args):
@@ -21,6 +61,7 @@ def _stats(args):
     from fastaudio_norm.measure import measure, process_group
 
     out = out_folder(args)
+    _check_config(args)
     checkpoint = out / "stats.part.json"
     with process_group(args.timeout) as rank:
         found = measure(
@@ -30,7 +71,7 @@ def _stats(args):
         )  # fmt: skip
         if rank > 0:
             return 0
-        _write(found, printable_path(Path(args.path).resolve().name), out, args.group)
+        _write(found, printable_path(Path(args.path).resolve().name), out, args)
         recorder = found.pooled if args.group else found
         for file in out.glob(f"{checkpoint.name}*"):  # one per process
             file.unlink()
@@ -40,16 +81,17 @@ def _stats(args):
 
 def _describe_spectrogram(recorder):
     settings, bins = recorder.settings, recorder.mean.numel()
-    name = settings.get("filters") or ("mel" if settings["mel"] else "linear")
+    name = settings.get("front_end") or settings.get("filters") or ("mel" if settings["mel"] else "linear")
+    unit = {"ln": "natural logarithms", "log10": "log10"}.get(settings.get("log"), "dB")
     frames = f"{settings['sr']} Hz, n_fft {settings['n_fft']}, hop {settings['hop_length']}"
-    return f"{name} spectrogram of {bins} bins in dB, {frames}"
+    return f"{name} spectrogram of {bins} bins in {unit}, {frames}"
 
 
-def _write(found, name, out, column):
+def _write(found, name, out, args):
     "Write the file of statistics and its plot, and print the table."
     from fastaudio_norm.stats.plots import plot_stats, stats_table
 
-    recorder = found.pooled if column else found
+    recorder = found.pooled if args.group else found
     about, file, plot = recorder.about, out / "stats.json", out / "stats.png"
     title = f"{name}: {about['clips']:,} clips, {about['seconds'] / 60:.1f} minutes\n{_describe_spectrogram(recorder)}"
     out.mkdir(parents=True, exist_ok=True)
@@ -62,7 +104,9 @@ def _write(found, name, out, column):
     use = f"{str(file)!r}, axes=(0,1,3)"
     if found is not recorder:
         print(f"Groups:     {', '.join(map(printable, sorted(found.groups)))}")
-        use += f", group={column!r}"
+        use += f", group={args.group!r}"
+    if args.spec in FRONT_END_NAMES:
+        use = _for_network(recorder, file, args) or use
     print(f"Use them:   SpecNormalize.from_stats({use})")
 
 # %% ../../nbs/cli/stats.ipynb #5ea28fa1
@@ -87,6 +131,10 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
         help="folds to exclude, such as the validation fold (default: none)",
     )  # fmt: skip
     add_spectrogram(parser, "mel")
+    parser.add_argument(
+        "--preprocessor-config", metavar="FILE",
+        help="preprocessor_config.json of Hugging Face's AST: write mean and std into it, or create it; needs --spec ast",
+    )  # fmt: skip
     parser.add_argument(
         "--wave", action="store_true", help="normalize each waveform to zero mean and unit variance first"
     )

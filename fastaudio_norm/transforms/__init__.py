@@ -13,6 +13,7 @@ from fastaudio_norm.transforms.pretrained import (
     stats_of_data,
     whisper_stats,
 )
+from fastaudio_norm.transforms.preprocessor_config import read_preprocessor_config, write_preprocessor_config
 from fastaudio_norm.transforms.registry import SPEC_NORMS, WAVE_NORMS, Norm, make_norm, normalized
 from fastaudio_norm.transforms.relaxed import RelaxedFreqNormalize
 from fastaudio_norm.transforms.sliding import SlidingNormalize

@@ -1,5 +1,7 @@
 """`fastaudio-norm stats`: its files, what it prints, and mistakes in its arguments."""
 
+import json
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -66,3 +68,38 @@ def test_mistakes_end_with_one_line_and_status_2(arguments, message, tmp_path, c
         main(["stats", str(tmp_path / arguments[0]), *arguments[1:], "--out", str(tmp_path / "out")])
     assert stopped.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_statistics_for_a_pretrained_network(made_up, tmp_path, capsys):
+    config, run = tmp_path / "new" / "preprocessor_config.json", ["stats", str(made_up), "--folds", "1"]
+    main([*run, "--spec", "ast", "--preprocessor-config", str(config), "--out", str(tmp_path)])
+    stats = StatsRecorder.load(tmp_path / "stats.json").reduced((0, 1, 2, 3))
+    content, printed = json.loads(config.read_text()), capsys.readouterr().out
+    assert content["mean"] == pytest.approx(stats.mean.item()) and content["std"] == pytest.approx(stats.std.item())
+    assert f"mean {stats.mean.item():.7g}, std {stats.std.item():.7g}; it divides by twice std" in printed
+    assert "Padding:    at least 95%" in printed and "SpecNormalize.from_stats(stats_of_data(ast_stats" in printed
+    for spec, said in {"beats": "BEATs:      mean ", "whisper": "fixed constants"}.items():
+        main([*run, "--spec", spec, "--fraction", "0.1", "--out", str(tmp_path)])
+        printed = capsys.readouterr().out
+        assert said in printed and ("stats_of_data(" in printed) == (spec == "beats")
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--preprocessor-config", "new.json"], "--preprocessor-config needs --spec ast"),
+        (["--spec", "ast", "--wave", "--preprocessor-config", "new.json"], "cannot be used with --wave"),
+        (["--spec", "ast", "--preprocessor-config", "."], "is a folder: name the file"),
+        (["--spec", "ast", "--rate", "8000"], "AST needs a sample rate of 16,000 Hz, got 8,000 Hz"),
+        (["--spec", "passt", "--hop", "100"], "PaSST has fixed settings: omit hop"),
+    ],
+)
+def test_mistakes_about_pretrained_networks_are_reported_before_the_measurement(
+    options, message, made_up, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["stats", str(made_up), *options])
+    assert stopped.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
