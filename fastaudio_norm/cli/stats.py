@@ -22,7 +22,7 @@ def _check_config(args):
     from fastaudio_norm.transforms.preprocessor_config import read_preprocessor_config
 
     if args.spec != "ast":
-        raise ValueError("--preprocessor-config needs --spec ast: the extractors of other networks have no mean and std")
+        raise ValueError("--preprocessor-config needs --spec ast: extractors of other networks have no mean and std")
     if args.wave:
         raise ValueError("--preprocessor-config cannot be used with --wave: the extractor does not normalize waveforms")
     read_preprocessor_config(args.preprocessor_config)
@@ -133,7 +133,7 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
     add_spectrogram(parser, "mel")
     parser.add_argument(
         "--preprocessor-config", metavar="FILE",
-        help="preprocessor_config.json of Hugging Face's AST: write mean and std into it, or create it; needs --spec ast",
+        help="preprocessor_config.json of Hugging Face's AST: write mean and std into it, or create it, with --spec ast",
     )  # fmt: skip
     parser.add_argument(
         "--wave", action="store_true", help="normalize each waveform to zero mean and unit variance first"

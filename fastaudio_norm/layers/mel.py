@@ -41,9 +41,10 @@ def mel_filters(
     The formulas are those of `torchaudio.functional.melscale_fbanks`, with `norm="slaney"` for "slaney", and of
     `torchaudio.compliance.kaldi.get_mel_banks`.
     """
-    hz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
-    low, high = _to_mel(torch.tensor([f_min, f_max], dtype=torch.float64), kind).tolist()
-    edges = torch.linspace(low, high, n_mels + 2, dtype=torch.float64)
+    on_cpu = {"dtype": torch.float64, "device": "cpu"}  # also where layers are created on the meta device
+    hz = torch.arange(n_fft // 2 + 1, **on_cpu) * rate / n_fft
+    low, high = _to_mel(torch.tensor([f_min, f_max], **on_cpu), kind).tolist()
+    edges = torch.linspace(low, high, n_mels + 2, **on_cpu)
     x, edges = (_to_mel(hz, kind), edges) if kind == "kaldi" else (hz, _to_hz(edges, kind))
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (x[:, None] - left) / (centre - left), (right - x[:, None]) / (right - centre)

@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from ..layers import GroupedSpecNorm, SpecNorm, check_lengths, groups_of_equal_length
+from ..layers import FrontEnd, GroupedSpecNorm, SpecNorm, check_lengths, groups_of_equal_length
 from .front_end import Spectrum
 from .resample import ResampleLayer
 from ..stats import GroupStats, StatsRecorder, settings_difference
@@ -155,9 +155,12 @@ def outputs_of_padded(
 # %% ../../nbs/serve/classifier.ipynb #e834159e
 def _check_front_end(classifier, stats):
     "Raise `ValueError` if statistics are of other spectrograms than the model's."
-    [spectrum] = (layer for layer in classifier.front if isinstance(layer, Spectrum))
+    [spectrum] = (layer for layer in classifier.front if isinstance(layer, (FrontEnd, Spectrum)))
     names = ("n_fft", "win_length", "hop_length", "power", "normalized")
-    settings = {name: getattr(spectrum.spectrogram, name) for name in names}
+    if isinstance(spectrum, FrontEnd):
+        settings = spectrum.settings
+    else:
+        settings = {name: getattr(spectrum.spectrogram, name) for name in names}
     difference = settings_difference({**settings, "sr": classifier.sample_rate}, stats.settings)
     if difference:
         raise ValueError(f"The statistics do not fit this model: they are of spectrograms with {difference}")

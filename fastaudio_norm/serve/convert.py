@@ -30,6 +30,7 @@ from fastaudio.core.spectrogram import AudioToSpec
 from torch import nn
 
 from ..audio import ActiveCrop, FilterBank
+from ..layers import FrontEnd
 from .classifier import ACTIVATIONS, SoundClassifier
 from .front_end import Decibels, Deltas, Downmix, Filters, LoudestCrop, Pad, Resize, Spectrum
 from .model_file import arch_name
@@ -122,6 +123,11 @@ def _(part, settings):
 @layers_of.register(FilterBank)
 def _(part, settings):
     return [Filters.from_weights(part.weights)]
+
+
+@layers_of.register(FrontEnd)
+def _(part, settings):
+    return [type(part)(**part.options)]
 
 
 @layers_of.register(torchaudio.transforms.AmplitudeToDB)

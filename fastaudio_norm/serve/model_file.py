@@ -24,7 +24,9 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from fastaudio_norm.layers import (
+    FRONT_ENDS,
     AudioNorm,
+    FrontEnd,
     GroupedSpecNorm,
     PCENLayer,
     RelaxedFreqNorm,
@@ -43,7 +45,7 @@ _LAYERS = {
     layer.__name__: layer
     for layer in (
         AudioNorm, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm,
-        Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
+        Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum, *FRONT_ENDS.values(),
     )
 }  # fmt: skip
 _LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed parameters in older files
@@ -100,7 +102,7 @@ def network_function(
 _MAX_NUMBER = 2**40
 _POSITIVE = {
     "samples", "sample_rate", "n_fft", "win_length", "hop_length", "n_bins", "n_filters", "width", "window",
-    "min_window", "frame_rate", "time_constant", "scale",
+    "min_window", "frame_rate", "time_constant", "scale", "frames",
 }  # fmt: skip
 
 
@@ -143,6 +145,9 @@ def _check_cost(layers, sample_rate):
             spectrogram = layer.spectrogram
             frames = (length + 2 * spectrogram.pad) // spectrogram.hop_length + 1
             most = max(most, length, frames * spectrogram.n_fft)
+        elif isinstance(layer, FrontEnd):
+            frames = length // layer.hop + 1
+            most = max(most, length, frames * layer.n_fft, options.get("frames", 0) * layer.n_mels)
         elif isinstance(layer, Deltas):
             most *= options["width"]
     if most > _MAX_VALUES:
