@@ -1,4 +1,3 @@
-#!/usr/bin/env -S uv run --group bench
 """Largest difference of each front end from the code that its network was trained with, or from that code's formula.
 
     uv run --group bench bench/front_ends.py [FOLDER] [--clips N]

@@ -22,7 +22,7 @@ def _check_config(args):
     from fastaudio_norm.transforms.preprocessor_config import read_preprocessor_config
 
     if args.spec != "ast":
-        raise ValueError("--preprocessor-config needs --spec ast: extractors of other networks have no mean and std")
+        raise ValueError("--preprocessor-config needs --spec ast: other extractors do not have a mean and std")
     if args.wave:
         raise ValueError("--preprocessor-config cannot be used with --wave: the extractor does not normalize waveforms")
     read_preprocessor_config(args.preprocessor_config)
@@ -36,7 +36,7 @@ def _for_network(recorder, file, args):
 
     network, constants = FRONT_ENDS[args.spec].network, getattr(pretrained, f"{args.spec}_stats", None)
     if constants is None or constants.deviations is None:
-        fixed = "has no constants" if constants is None else f"has fixed constants, {args.spec}_stats"
+        fixed = "not normalized" if constants is None else f"normalized by fixed constants, {args.spec}_stats"
         print(f"{network + ':':<12}{fixed}; these statistics are not needed to use it")
         return None
     own, frames = pretrained.stats_of_data(constants, recorder), recorder.settings.get("frames")
@@ -44,7 +44,8 @@ def _for_network(recorder, file, args):
         seconds = frames * recorder.settings["hop_length"] / recorder.settings["sr"]
         padding = 1 - recorder.about["seconds"] / recorder.about["clips"] / seconds
         if padding > 0.01:
-            print(f"Padding:    at least {padding:.0%} of the values are zeros that fill short clips to {seconds:.2f} s")
+            fill = f"zeros that fill short clips to {seconds:.2f} s"
+            print(f"Padding:    at least {padding:.0%} of the values are {fill}")
     divisor = {1: "", 2: "; it divides by twice std"}[own.deviations]
     print(f"{network + ':':<12}mean {own.mean:.7g}, std {own.std / own.deviations:.7g}{divisor}")
     if args.preprocessor_config is not None:
@@ -133,7 +134,7 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
     add_spectrogram(parser, "mel")
     parser.add_argument(
         "--preprocessor-config", metavar="FILE",
-        help="preprocessor_config.json of Hugging Face's AST: write mean and std into it, or create it, with --spec ast",
+        help="with --spec ast: preprocessor_config.json of Hugging Face's AST to write mean and std into, or to create",
     )  # fmt: skip
     parser.add_argument(
         "--wave", action="store_true", help="normalize each waveform to zero mean and unit variance first"

@@ -105,6 +105,8 @@ class ASTFrontEnd(KaldiFilterbank):
         self,
         frames: int = 1024,  # `max_length` of the extractor
     ):
+        if frames < 1:
+            raise ValueError(f"`frames` must be at least 1, got {frames}")
         super().__init__(_hann(400, periodic=False), frames=frames)
 
     def log_mel(self, x: torch.Tensor) -> torch.Tensor:

@@ -131,6 +131,11 @@ def test_what_the_networks_do_not_take_is_refused(layer, x, error, message):
         layer(x)
 
 
+def test_a_spectrogram_without_frames_is_refused():
+    with pytest.raises(ValueError, match="`frames` must be at least 1, got 0"):
+        ASTFrontEnd(0)
+
+
 def test_half_precision_and_autocast_do_not_round_power():
     x = 0.9 * torch.sin(torch.arange(9000) / 7)[None, None]
     for name, make in FRONT_ENDS.items():

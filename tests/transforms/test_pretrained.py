@@ -50,7 +50,7 @@ def test_constants_are_those_of_the_networks():
 
 
 def test_spectrograms_that_share_every_other_setting_are_refused():
-    "A mel spectrogram of one's own with the sizes of AST, and statistics of one on AST's spectrogram."
+    "A mel spectrogram with the sizes of AST's, and statistics of one on AST's spectrogram."
     settings = {k: v for k, v in ASTFrontEnd().settings.items() if k not in ("front_end", "frames", "log")}
     ours, theirs = made_by(make_spec("ast")), made_by(make_spec("ast"))
     theirs._settings = settings
