@@ -16,7 +16,7 @@ from .mel import centred, filter_power, frame_power, mel_filters
 from .waveform import check_waveform
 
 # %% ../../nbs/layers/front_ends.ipynb #b1f0c005
-_hann = partial(torch.hann_window, dtype=torch.float64)
+_hann = partial(torch.hann_window, dtype=torch.float64, device="cpu")  # also for layers on the meta device
 
 
 class FrontEnd(Layer):
@@ -44,9 +44,8 @@ class FrontEnd(Layer):
         **options,
     ):
         super().__init__(**options)
-        filters = mel_filters(self.n_fft, self.n_mels, self.f_min, self.f_max, self.rate, self.mel)
-        self.register_buffer("window", window)
-        self.register_buffer("filters", filters)
+        self.window = window  # constants, not buffers: MPS devices lack float64, so `to` could not move them there
+        self.filters = mel_filters(self.n_fft, self.n_mels, self.f_min, self.f_max, self.rate, self.mel)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_waveform(x)

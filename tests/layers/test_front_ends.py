@@ -152,3 +152,12 @@ def test_mel_filters_equal_librosas(kind, norm):
         sr=22050, n_fft=1024, n_mels=40, fmin=50, fmax=9000, htk=kind == "htk", norm=norm, dtype=np.float64
     )
     np.testing.assert_allclose(mel_filters(1024, 40, 50, 9000, 22050, kind).T, theirs, atol=1e-12)
+
+
+def test_layers_move_to_devices_without_float64():
+    "MPS lacks float64: a module with float64 parameters or buffers cannot be moved there."
+    for make in LAYERS.values():
+        assert not [tensor for tensor in make().state_dict().values() if tensor.dtype == torch.float64]
+        with torch.device("meta"):  # where layers of model files are created
+            layer = make()
+        torch.testing.assert_close(layer(torch.zeros(1, 1, 9000)), make()(torch.zeros(1, 1, 9000)))
