@@ -71,7 +71,9 @@ def _visible(gr, *values):
 
 def _values(model, shown):
     "Value for `gr.Label`, or rows of names and numbers."
-    return [[name, value] for name, value in shown.outputs.items()] if model.target == "numbers" else shown.outputs
+    if model.target == "numbers":
+        return [[name, f"{value:.6g}"] for name, value in shown.outputs.items()]
+    return shown.outputs
 
 # %% ../../nbs/serve/app.ipynb #a9b20009
 def batch_function(
@@ -128,15 +130,15 @@ def drift_function(
 _DRIFT = """### Drift
 
 All clips that you have given are compared with the statistics of the training clips. Each clip counts once. A single
-clip cannot show drift, and a few clips show only large changes. Give clips of all classes: those of a single class differ
-from the training clips even if the recording has not changed. Without any change, a comparison reports drift in 5 % of
-cases."""
+clip cannot show drift, and a few clips show only large changes. Give clips of all classes: those of a single class
+differ from the training clips even if the recording has not changed. Without any change, a comparison reports drift in
+5 % of cases."""
 
 
-def _table(gr, label, widths):
-    "Table that is hidden until it has rows; `widths` maps the names of the columns to their widths."
+def _table(gr, label, widths, visible=False):
+    "Table, by default hidden until it has rows; `widths` maps the names of the columns to their widths."
     options = {"headers": list(widths), "column_widths": list(widths.values()), "label": label}
-    return gr.Dataframe(**options, interactive=False, wrap=True, buttons=[], visible=False)
+    return gr.Dataframe(**options, interactive=False, wrap=True, buttons=[], visible=visible)
 
 
 def _one_clip(gr, model, group):
@@ -147,7 +149,7 @@ def _one_clip(gr, model, group):
     decision = gr.Textbox(label="Prediction", interactive=False)
     with gr.Row():
         if model.target == "numbers":
-            outputs = gr.Dataframe(headers=["name", "value"], label="Numbers", interactive=False, buttons=[])
+            outputs = _table(gr, "Numbers, mean of all windows", {"name": "60%", "value": "40%"}, visible=True)
         else:
             outputs = gr.Label(label="Probabilities, mean of all windows", num_top_classes=10, show_heading=False)
         timeline = gr.Plot(show_label=False, visible=False)
@@ -166,7 +168,7 @@ def _several_files(gr, model, group):
     start = gr.Button("Classify the files", variant="primary")
     summary = gr.Textbox(label="Summary", interactive=False)
     table = gr.File(label="Table of all outputs (CSV)", interactive=False, visible=False)
-    rows = _table(gr, "Predictions", {"file": "40%", "seconds": "25%", "prediction": "35%"})
+    rows = _table(gr, "Predictions", {"file": "36%", "seconds": "30%", "prediction": "34%"})
     bad = _table(gr, "Unusable files", {"file": "40%", "reason": "60%"})
     usable = gr.State([])
     shown = [summary, table, rows, bad, usable]
@@ -194,7 +196,7 @@ def make_app(
 ) -> "Blocks":
     "Page to try a model on. Raises `ImportError` if Gradio is not installed."
     gr = import_gradio()
-    with gr.Blocks(title=title, analytics_enabled=False) as app:
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 86400)) as app:  # seconds
         gr.Markdown(f"## {title}")
         group = gr.Dropdown(
             model.groups, value=None, label="Group of the clips", visible=bool(model.groups), allow_custom_value=True,

@@ -20,7 +20,7 @@ from ..storage import printable_path
 # %% ../../nbs/serve/table.ipynb #1a7c0e06
 def prediction_row(
     model: WaveformModel,
-    file: str,  # name of the file, as it is to be shown
+    file: str,  # name of the file in the row
     prediction: Prediction,  # from `predict` or `predict_files`
 ) -> dict[str, Any]:  # JSON-able
     """A prediction as a row: `file`, `start` and `end` in seconds, and the outputs of the model.

@@ -1,4 +1,4 @@
-"""What the page shows of files: predictions, spectrograms before and after normalization, and outputs over time."""
+"""Contents of the page: predictions, spectrograms before and after normalization, and outputs over time."""
 
 import sys
 import warnings
