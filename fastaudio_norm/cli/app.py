@@ -29,7 +29,8 @@ def _app(args):
     from fastaudio_norm.serve.app import import_gradio, make_app, start_app
 
     import_gradio()  # reports at once if it is missing
-    app = make_app(load_model(args.model), Path(args.model).name, _new_session(args.stats))
+    new_session = _new_session(args.stats)
+    app = make_app(load_model(args.model), Path(args.model).name, new_session)
     try:
         print(f"{start_app(app, args.host, args.port)}  (stop with Ctrl+C)", flush=True)
         threading.Event().wait()

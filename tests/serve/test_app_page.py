@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from fastaudio_norm.cli.main import main
 from fastaudio_norm.layers import GroupedSpecNorm
 from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import DriftSession
 from fastaudio_norm.serve import Decibels, Downmix, SoundClassifier, Spectrum, prediction_table
 from fastaudio_norm.serve.app import batch_function, drift_function, make_app, page_function, start_app
 from fastaudio_norm.serve.app_results import classify_files
+from fastaudio_norm.stats import StatsRecorder
 
 gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip install gradio")
 from gradio_client import Client, handle_file  # noqa: E402
@@ -137,3 +139,13 @@ def test_uploaded_files_become_a_table_to_download(make_file, tmp_path):
         assert "\nclip.wav,0.0,1.0," in text and "\nempty.wav,,,,,,is empty\n" in text
     finally:
         app.close(verbose=False)
+
+
+def test_unsuitable_statistics_are_refused_before_the_page_is_served(tmp_path, capsys):
+    recorder = StatsRecorder((0, 3))
+    recorder.update(torch.randn(2, 1, 4, 5))
+    recorder.save(tmp_path / "stats.json")
+    for name, message in (("stats.json", "must record how clips differ"), ("missing.json", "missing.json")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["app", "model.safetensors", "--stats", str(tmp_path / name)])
+        assert stopped.value.code == 2 and message in capsys.readouterr().err
