@@ -17,8 +17,9 @@ def test_a_session_reports_what_a_folder_with_the_same_clips_reports(made_up, me
     assert str(session) == "no clips yet; add at least two" and session.report() is None and session.show() is None
     session.add(files[0])
     assert str(session).startswith("1 clip: too few") and session.report() is None and session.show() is None
-    for file in files[1:]:
+    for n, file in enumerate(files[1:], 2):
         session.add(file)
+        assert session.report().clips == n
     found = measure_live(files, measured)
     monitor.merge(found.recorder.reduced(measured.red_dims), found.features)
     expected, report = monitor.report(), session.report()
