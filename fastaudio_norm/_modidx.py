@@ -1272,6 +1272,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'fastaudio_norm/monitor/causes.py'),
                                                'fastaudio_norm.monitor.causes._say_hum': ( 'monitor/causes.html#_say_hum',
                                                                                            'fastaudio_norm/monitor/causes.py'),
+                                               'fastaudio_norm.monitor.causes._say_missing_band': ( 'monitor/causes.html#_say_missing_band',
+                                                                                                    'fastaudio_norm/monitor/causes.py'),
                                                'fastaudio_norm.monitor.causes._say_noise': ( 'monitor/causes.html#_say_noise',
                                                                                              'fastaudio_norm/monitor/causes.py'),
                                                'fastaudio_norm.monitor.causes._say_tone': ( 'monitor/causes.html#_say_tone',
