@@ -4,6 +4,7 @@ import numpy as np
 import soundfile
 import torch
 from fastaudio.core.spectrogram import AudioSpectrogram
+from support import SMALL_ARCH
 
 from fastaudio_norm.audio import spec_settings
 from fastaudio_norm.data import get_dls, read_esc50
@@ -69,5 +70,5 @@ def save_model(path, norm, file):
     "Save an untrained model for the clips of `path` with a normalization. Returns the file."
     item_tfms, batch_tfms = make_tfms(norm, Recipe())
     dls = get_dls(read_esc50(path), path, bs=10, item_tfms=item_tfms, batch_tfms=batch_tfms, num_workers=0)
-    as_pipeline(spec_learner(dls, "xresnet18")).save(file)
+    as_pipeline(spec_learner(dls, SMALL_ARCH)).save(file)
     return file

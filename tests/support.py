@@ -21,17 +21,33 @@ COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1
 # depends on these numbers; `uv run nbdev-test` runs the notebooks unchanged.
 SHORTER = {
     "index": {"seconds=1)": "per_fold=1, seconds=0.5)", "fit_one_cycle(8,": "fit_one_cycle(1,"},
+    "audio/conditions": {"2 * sr": "sr"},
+    "cli/compare": {"make_clips(path, seconds=1": "make_clips(path, per_fold=1, seconds=0.5"},
     "cli/drift": {"seconds=1": "seconds=0.5"},
     "cli/predict": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
+    "cli/stats": {"seconds=1": "seconds=0.5"},
+    "cli/train": {"seconds=1": "seconds=0.5"},
+    "cli/update": {"seconds=1": "seconds=0.5"},
     "comparison/conditions": {"per_fold=2": "per_fold=1", "epochs=4": "epochs=1"},
+    "comparison/own_learner": {"seconds=1": "seconds=0.5"},
     "comparison/plots": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
     "comparison/run": {"seconds=1": "seconds=0.5", "epochs=2": "epochs=1"},
+    "comparison/training": {"seconds=1": "seconds=0.5"},
+    "data/memory": {"per_fold=1)": "per_fold=1, seconds=0.5)"},
+    "data/synthetic": {"per_fold=1)": "per_fold=1, seconds=0.5)"},
+    "measure/folder": {"seconds=1": "seconds=0.5"},
+    "monitor/causes": {"per_fold=4": "per_fold=2"},
+    "monitor/clip_model": {"per_fold=4": "per_fold=2"},
+    "monitor/drift": {"per_fold=4": "per_fold=2"},
     "monitor/update": {"per_fold=4, seconds=1": "per_fold=1, seconds=0.5", "epochs=6": "epochs=1"},
     "tutorials/deploy": {
         'os.environ.get("SOUNDS")': "None",  # statistics of fewer than 48 clips cannot detect drift
         "seconds=1": "per_fold=2, seconds=0.5",
         "epochs=6": "epochs=1",
     },
+    "serve/final": {"seconds=1": "seconds=0.5"},
+    "train/learner": {"seconds=1": "seconds=0.5", "Recipe(epochs=2)": "Recipe(epochs=1)", "2, epochs=2": "2, epochs=1"},
+    "transforms/gallery": {"per_fold=2, seconds=3": "per_fold=1, seconds=1"},
     "tutorials/normalize": {"epochs=4": "epochs=1"},
     "tutorials/port": {"seconds=1": "seconds=0.5"},
 }
@@ -111,6 +127,15 @@ def shorten(notebook, name):
     return notebook
 
 
+def draw_plainly():
+    "Draw each figure of a notebook once, where its parts happen to lie; arranging them takes more time than drawing."
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib_inline.config import InlineBackend
+
+    ConstrainedLayoutEngine.execute = lambda self, figure: None
+    InlineBackend.instance().print_figure_kwargs = {"bbox_inches": None}
+
+
 def run_notebook(notebook, log, env, python):
     """Run a notebook in this process, write everything that it prints to `log`, and exit with status 1 if a cell fails.
 
@@ -119,6 +144,7 @@ def run_notebook(notebook, log, env, python):
     from nbdev import process, test
 
     redirect(log, log)
+    draw_plainly()
     gc.freeze()  # excludes the libraries from garbage collection, as in conftest.py
     os.environ.update(env)
     sys.executable = str(python)

@@ -37,6 +37,7 @@ ELSEWHERE = {
 SHORTER = {  # replacements that make the tests fast: less training, same code
     "learn.fit_one_cycle(20)": "learn.fit_one_cycle(1)",
     "fastaudio-norm compare": "fastaudio-norm compare --epochs 1 --folds 1 --norms channel",
+    "fastaudio-norm train": "fastaudio-norm train --epochs 1",
 }
 
 

@@ -8,15 +8,29 @@ __all__ = ['add_app']
 # %% ../../nbs/cli/app.ipynb #4916186d
 import argparse
 import threading
+from functools import partial
 from pathlib import Path
 
 # %% ../../nbs/cli/app.ipynb #23f2e9d6
+def _new_session(stats):
+    "Function that makes a session for each visitor; None without statistics. The file is read once, and checked."
+    if stats is None:
+        return None
+    import matplotlib
+
+    from fastaudio_norm.monitor import DriftSession
+
+    matplotlib.use("agg")  # the threads of the server may not open windows
+    return partial(DriftSession, DriftSession(stats).monitor.known)
+
+
 def _app(args):
     from fastaudio_norm.serve import load_model
     from fastaudio_norm.serve.app import import_gradio, make_app, start_app
 
     import_gradio()  # reports at once if it is missing
-    app = make_app(load_model(args.model), f"{Path(args.model).name}")
+    new_session = _new_session(args.stats)
+    app = make_app(load_model(args.model), Path(args.model).name, new_session)
     try:
         print(f"{start_app(app, args.host, args.port)}  (stop with Ctrl+C)", flush=True)
         threading.Event().wait()
@@ -35,10 +49,15 @@ def add_app(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm app`."
     parser.description = (
         "Serve a page to try a model on: record or upload a clip, and see the prediction and the spectrogram before "
-        'and after normalization. Needs Gradio: pip install "fastaudio-norm[app]"'
+        "and after normalization; or upload several files, and download a table. "
+        'Needs Gradio: pip install "fastaudio-norm[app]"'
     )
     parser.set_defaults(command=_app)
     parser.add_argument("model", metavar="MODEL", help="model file from `as_pipeline`: .safetensors, .pt2 or .onnx")
+    parser.add_argument(
+        "--stats", metavar="FILE",
+        help="file of statistics, written by `fastaudio-norm stats`: also say whether the clips have drifted from them",
+    )  # fmt: skip
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="address to listen at; 0.0.0.0 lets other machines connect (default: 127.0.0.1)",

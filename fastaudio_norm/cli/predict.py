@@ -44,7 +44,7 @@ def _predict(args):
     if args.rate or args.channels or args.hop:
         raise ValueError("--rate, --channels and --hop describe a stream: add --stream, or leave them out for files")
     from fastaudio_norm.audio import BadAudio, check_files, printable_path
-    from fastaudio_norm.serve import load_model, predict_files
+    from fastaudio_norm.serve import load_model, predict_files, prediction_row
 
     model = load_model(args.model)
     files, bad = check_files(_files(args.files), args.on_error, samples=args.on_error == "stop")
@@ -52,7 +52,7 @@ def _predict(args):
     try:
         for file, result in predict_files(model, files, args.window, args.group):
             if not isinstance(result, BadAudio):
-                rows.append(_row(model, printable_path(file), result))
+                rows.append(prediction_row(model, printable_path(file), result))
                 if not args.json:
                     _print_row(rows[-1], with_header=len(rows) == 1)
             elif args.on_error == "stop":
@@ -64,17 +64,6 @@ def _predict(args):
             errors = [{"file": file, "error": reason} for file, reason in skipped.items()]
             print(json.dumps(rows + errors, indent=1))
     return report_skipped(skipped)
-
-
-def _row(model, file, prediction):
-    start, end, outputs = prediction
-    row = {"file": file, "start": round(start, 3), "end": round(end, 3)}
-    if model.target == "numbers":
-        return row | {"values": {name: float(f"{value:.6g}") for name, value in zip(model.classes, outputs)}}
-    decided = model.decide(outputs)
-    probabilities = {model.classes[i]: round(float(outputs[i]), 6) for i in outputs.argsort()[::-1]}
-    row |= {"class": decided[0]} if model.target == "label" else {"classes": decided}
-    return row | {"probabilities": probabilities}
 
 
 def _print_row(row, with_header):
@@ -123,8 +112,10 @@ def _predict_stream(args):
 
 def _print_predictions(model, predictions, as_json, printed):
     "Print predictions of a stream; return the number of rows printed so far."
+    from fastaudio_norm.serve import prediction_row
+
     for prediction in predictions:
-        row = _row(model, "-", prediction)
+        row = prediction_row(model, "-", prediction)
         if as_json:
             print(json.dumps(row), flush=True)
         else:

@@ -25,7 +25,7 @@ from fastcore.foundation import L
 from tqdm import tqdm
 
 from ..audio import CachedClips, Condition
-from .conditions import evaluate_conditions, truth_and_predictions
+from .conditions import evaluate_conditions, validate
 from .parallel import in_processes, in_ranks, ranks
 from .results import Results
 from fastaudio_norm.data import (
@@ -56,8 +56,7 @@ def run_outcome(
     """
     first = list(learn.recorder.metric_names[1:]).index("valid_loss")  # after the epoch and the training loss
     curve = _finite([[epoch[0], *epoch[first : first + 2]] for epoch in learn.recorder.values])
-    with learn.no_bar(), learn.no_logging():
-        truth, predicted = truth_and_predictions(learn)
+    _, truth, predicted = validate(learn)
     truth = truth if kind_of_loaders(learn.dls) == "numbers" else truth.astype(int)
     _, valid_loss, score = curve[-1]
     return {

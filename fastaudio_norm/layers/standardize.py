@@ -76,15 +76,44 @@ def _interpolated_quantile(ordered, q):
     return torch.lerp(pair[..., 0], pair[..., 1], (position - below).to(ordered))
 
 
+_QUARTILES = (0.25, 0.5, 0.75)
+
+
+def _place(row, ranks):
+    "Move the values at `ranks`, and at the position after each, to where sorting would put them."
+    if ranks:
+        middle = len(ranks) // 2
+        rank = ranks[middle]
+        row.partition(rank + 1)
+        largest = row[: rank + 1].argmax()
+        row[[rank, largest]] = row[[largest, rank]]
+        _place(row[:rank], ranks[:middle])
+        _place(row[rank + 2 :], [r - rank - 2 for r in ranks[middle + 1 :]])
+
+
+def _with_ordered_quartiles(values, long=12_000):
+    "Sorted rows; in rows of at least `long` values, only those between which the quartiles lie are in their places."
+    n = values.shape[-1]
+    if n < long:
+        return np.sort(values, -1)
+    values = np.array(values, order="C")
+    for row in values.reshape(-1, n):
+        _place(row, [int((n - 1) * q) for q in _QUARTILES])
+    return values
+
+
 def _quartiles(x, axes):
     "First quartile, median and third quartile of `x` over `axes`."
     kept = [d for d in range(x.ndim) if d not in axes]
     values = x.permute(*kept, *axes).flatten(len(kept))
-    ordered = torch.from_numpy(np.sort(values.numpy(), -1)) if can_use_kernels(x) else values.sort(-1).values
-    quartiles = torch.stack([_interpolated_quantile(ordered, q) for q in (0.25, 0.5, 0.75)])
+    if can_use_kernels(x):
+        ordered = torch.from_numpy(_with_ordered_quartiles(values.numpy()))
+    else:
+        ordered = values.sort(-1).values
+    quartiles = torch.stack([_interpolated_quantile(ordered, q) for q in _QUARTILES])
     return quartiles.view(3, *(1 if d in axes else size for d, size in enumerate(x.shape)))
 
-
+# %% ../../nbs/layers/standardize.ipynb #bf6ec615
 def clip_statistics(
     x: torch.Tensor,  # [batch, channel, frequency, time]
     axes: Sequence[int],  # dimensions to reduce over, without 0

@@ -8,6 +8,7 @@ from fastaudio_norm.monitor.clip_model import ClipModel, line_response
 from fastaudio_norm.monitor.causes import compare_causes, name_cause
 from fastaudio_norm.monitor.drift import Drift, compare_bins, detect_drift
 from fastaudio_norm.monitor.drift_monitor import DriftMonitor
-from fastaudio_norm.monitor.folder_watch import FolderWatch, LiveClips, measure_live
+from fastaudio_norm.monitor.folder_watch import FolderWatch, LiveClips, live_spectrogram, measure_live
 from fastaudio_norm.monitor.drift_callback import DriftCallback
+from fastaudio_norm.monitor.session import DriftSession
 from fastaudio_norm.monitor.update import StatsUpdate, update_stats

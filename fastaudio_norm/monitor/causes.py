@@ -104,6 +104,15 @@ def _say_filter(m, low=None, high=None, slope=24.0):
     return "; ".join(f"everything {side} {format_hz(hz)} gone (-{slope:.0f} dB/octave)" for side, hz in sides if hz)
 
 
+def _say_missing_band(m, low, high, depth):
+    words = f"{format_hz(low)} to {format_hz(high)} missing"
+    if high >= m.hz[-1]:
+        words = f"everything above {format_hz(low)} gone"
+    elif low <= m.hz[0]:
+        words = f"everything below {format_hz(high)} gone"
+    return f"{words} (-{depth:.0f} dB)"
+
+
 def _say_hum(m, mains, power, slope, harmonics):
     top = (_hum(m, mains, power, slope, harmonics) - m.levels).mean((0, 2)).max()
     last = int(max(1, harmonics))
@@ -170,7 +179,7 @@ def _causes(m, observed):
         "band-pass": _Cause(_band_pass, [*product((200, 500), (2000, 4000), (24, 60))], (50, 300, 8), _say_filter),
         "missing band": _Cause(
             _missing_band, [gap], (gap[0] * 0.05, gap[1] * 0.05, 5),
-            lambda m, low, high, depth: f"{format_hz(low)} to {format_hz(high)} missing (-{depth:.0f} dB)"),
+            _say_missing_band),
         **hums,
         "tone": _Cause(_tone, [(top, power) for power in powers], (top * 0.02, 5), _say_tone),
         "noise": _Cause(_noise, [*product(powers - 10, (0, -3), (0, 1))], (5, 1, 0.3), _say_noise),

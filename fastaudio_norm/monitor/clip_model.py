@@ -146,7 +146,7 @@ def line_response(
 ) -> np.ndarray:  # [bins], relative to the power of the line in the Fourier transform
     "Power that a line in the spectrum adds to each bin."
     gaps = np.diff(hz)
-    if np.allclose(gaps, resolution, rtol=0.01):
+    if np.abs(gaps - resolution).max() <= 0.01 * resolution:
         return _window_response((hz - frequency) / resolution)
     near = np.arange(max(0, np.ceil(frequency / resolution) - 3), np.ceil(frequency / resolution) + 4) * resolution
     edges = np.concatenate([[hz[0] - gaps[0]], hz, [hz[-1] + gaps[-1]]])

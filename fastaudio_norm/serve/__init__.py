@@ -13,3 +13,4 @@ from fastaudio_norm.serve.front_end import Decibels, Deltas, Downmix, Filters, L
 from fastaudio_norm.serve.predict import MAX_WHOLE_SECONDS, Prediction, predict, predict_files
 from fastaudio_norm.serve.resample import ResampleLayer
 from fastaudio_norm.serve.streaming import StreamingClassifier
+from fastaudio_norm.serve.table import prediction_row, prediction_table

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import scipy.signal
@@ -15,19 +16,30 @@ from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.storage import read_json, write_json
 
 
+@pytest.fixture(scope="module")
+def measured(made_up, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("measured")
+    main(["stats", str(made_up), "--out", str(folder)])
+    return folder / "stats.json"
+
+
+@pytest.fixture
+def stats(measured, tmp_path):
+    "Copy of the statistics of all clips that a test may change."
+    return Path(shutil.copy(measured, tmp_path))
+
+
 def muffle(samples, rate):
     return scipy.signal.sosfilt(scipy.signal.butter(8, 4000, fs=rate, output="sos"), samples)
 
 
-def test_drift_command(made_up, tmp_path, capsys):
-    main(["stats", str(made_up), "--out", str(tmp_path)])
-    stats = str(tmp_path / "stats.json")
-    main(["drift", stats, str(made_up), "--out", str(tmp_path / "same")])
+def test_drift_command(made_up, stats, tmp_path, capsys):
+    main(["drift", str(stats), str(made_up), "--out", str(tmp_path / "same")])
     assert "50 clips: no drift" in capsys.readouterr().out
     muffled = tmp_path / "muffled"
     write_filtered(made_up, muffled, muffle)
     with pytest.raises(SystemExit) as stopped:
-        main(["drift", stats, str(muffled), "--out", str(muffled)])
+        main(["drift", str(stats), str(muffled), "--out", str(muffled)])
     assert stopped.value.code == 1 and "everything above" in capsys.readouterr().out
     assert StatsRecorder.load(muffled / "live.json").clips.bins.n == 50
     assert (muffled / "drift.png").stat().st_size > 10_000
@@ -42,11 +54,10 @@ def status(*arguments):
     return 0
 
 
-def test_a_watch_counts_new_files_and_alarms_for_those_that_changed(made_up, tmp_path, capsys):
-    main(["stats", str(made_up), "--out", str(tmp_path)])
+def test_a_watch_counts_new_files_and_alarms_for_those_that_changed(made_up, stats, tmp_path, capsys):
     folder = tmp_path / "arrived"
     files = write_filtered(made_up, folder, lambda samples, rate: samples)
-    options = [tmp_path / "stats.json", folder, "--out", tmp_path / "out", "--expect-alarm-every", 10_000]
+    options = [stats, folder, "--out", tmp_path / "out", "--expect-alarm-every", 10_000]
     capsys.readouterr()
     assert status(*options, "--quiet") == 0 and capsys.readouterr() == ("", "")
     assert status(*options) == 0 and "0 new clips" in capsys.readouterr().out
@@ -58,21 +69,20 @@ def test_a_watch_counts_new_files_and_alarms_for_those_that_changed(made_up, tmp
     assert report["clips"] == 30 and report["watched"] == 80 and report["status"] == 1 and 50 < report["alarms"][0] < 60
     assert "new-" in report["files"][0] and "above" in report["words"][0]
     assert "<h1>Drift</h1>" in (tmp_path / "out" / "drift.html").read_text()
-    update_stats(tmp_path / "stats.json", tmp_path / "out" / "live.json")
+    update_stats(stats, tmp_path / "out" / "live.json")
     for file in files[:2]:
         shutil.copy(file, folder / f"last-{file.name}")
     assert status(*options) in (0, 1) and "the watch started again" in capsys.readouterr().out
 
 
-def test_calibration_takes_sessions_from_subfolders(made_up, tmp_path, capsys):
-    main(["stats", str(made_up), "--out", str(tmp_path)])
+def test_calibration_takes_sessions_from_subfolders(made_up, stats, tmp_path, capsys):
     held_out = tmp_path / "held-out"
     for i, file in enumerate(sorted((made_up / "audio").iterdir())[:12]):
         (held_out / str(i // 2)).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, held_out / str(i // 2))
     (tmp_path / "arrived").mkdir()
     shutil.copy(file, tmp_path / "arrived")
-    options = [tmp_path / "stats.json", tmp_path / "arrived", "--calibrate", held_out, "--out", tmp_path / "out"]
+    options = [stats, tmp_path / "arrived", "--calibrate", held_out, "--out", tmp_path / "out"]
     assert status(*options) == 2 and "--calibrate needs --expect-alarm-every" in capsys.readouterr().err
     assert status(*options, "--expect-alarm-every", 100) == 0
     assert "Calibrated on 6 sessions" in capsys.readouterr().out and (tmp_path / "out" / "watch.json").exists()
@@ -93,11 +103,10 @@ def test_calibration_takes_sessions_from_subfolders(made_up, tmp_path, capsys):
         (lambda c: c.pop("clips"), "must record how clips differ"),
     ],
 )
-def test_malicious_statistics_are_refused(change, message, made_up, tmp_path, capsys):
-    main(["stats", str(made_up), "--out", str(tmp_path)])
-    content = read_json(tmp_path / "stats.json", "statistics", 1)
+def test_malicious_statistics_are_refused(change, message, made_up, stats, tmp_path, capsys):
+    content = read_json(stats, "statistics", 1)
     change(content)
-    write_json(tmp_path / "stats.json", "statistics", 1, content)
+    write_json(stats, "statistics", 1, content)
     with pytest.raises(SystemExit) as stopped:
-        main(["drift", str(tmp_path / "stats.json"), str(made_up), "--out", str(tmp_path / "out")])
+        main(["drift", str(stats), str(made_up), "--out", str(tmp_path / "out")])
     assert stopped.value.code == 2 and re.search(message, capsys.readouterr().err)

@@ -50,6 +50,17 @@ def test_median_and_quartiles_are_exact(axes, mean, std):
     assert np.abs(spread - (high - low)).max() <= 4 * rounding
 
 
+@pytest.mark.parametrize("values", [11_999, 12_000, 12_001, 12_002, 12_003, 40_000])
+@pytest.mark.parametrize("kind", ["noise", "few values", "constant", "ascending", "not finite"])
+def test_quartiles_of_long_clips_equal_those_of_sorted_values(kind, values):
+    x = torch.randn(3, 1, 1, values)
+    x = {"few values": x.round(), "constant": x * 0 + 3, "ascending": x.sort().values}.get(kind, x)
+    if kind == "not finite":
+        x[0, ..., ::9], x[1, ..., :5], x[2, ..., 0] = torch.inf, torch.nan, -torch.inf
+    expected = clip_statistics(x.clone().requires_grad_(), (2, 3), "robust")  # by `torch.sort`, for gradients
+    torch.testing.assert_close(clip_statistics(x, (2, 3), "robust"), expected, rtol=0, atol=0)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace")
 @pytest.mark.parametrize("method", ESTIMATES)
 def test_a_traced_layer_computes_the_statistics_of_each_input(method):

@@ -29,6 +29,16 @@ def test_a_change_without_a_known_cause_is_not_named(reference):
     assert np.isfinite(causes.distance).all() and causes.distance.is_monotonic_increasing
 
 
+@pytest.mark.parametrize(
+    "bins, words", [((0, 10), r"everything below 1\.\d kHz gone"), ((20, 30), r"2\.\d kHz to 4\.\d kHz missing")]
+)
+def test_the_edges_of_a_missing_band_lie_within_the_spectrum(reference, bins, words):
+    change = torch.zeros(64)
+    change[slice(*bins)] = -50.0
+    causes = compare_causes(recorded(random_clips(40, 1) + change[:, None]), reference)
+    assert re.match(words, causes.words["missing band"])
+
+
 @pytest.mark.parametrize("change", [{"to_db": False}, None])
 def test_spectrograms_in_another_unit_have_no_known_causes(change):
     def record(gain):

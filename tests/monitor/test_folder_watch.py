@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 
 from fastaudio_norm.data import find_audio
-from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import FolderWatch, measure_live
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.storage import read_json, write_json
-
-
-@pytest.fixture(scope="module")
-def measured(made_up):
-    return measure(made_up)
 
 
 def test_each_file_is_counted_once_in_the_order_of_arrival(clips, measured, tmp_path):

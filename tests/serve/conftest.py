@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+from support import SMALL_ARCH
 
 from fastaudio_norm.audio import SAMPLE_RATE, cached_clips
 from fastaudio_norm.data import get_dls, read_esc50
@@ -14,7 +15,7 @@ from fastaudio_norm.train import Recipe, make_tfms, train_run
 def train(made_up):
     "Function that trains a network on synthetic clips."
 
-    def train(norm="wave+channel", recipe=Recipe(epochs=1), arch="xresnet18"):  # noqa: B008
+    def train(norm="wave+channel", recipe=Recipe(epochs=1), arch=SMALL_ARCH):  # noqa: B008
         df = read_esc50(made_up)
         clips = cached_clips(df, made_up)
         item_tfms, batch_tfms = make_tfms(norm, recipe)

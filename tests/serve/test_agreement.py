@@ -16,6 +16,7 @@ from fastaudio.augment.signal import AudioPadType, DownmixMono, ResizeSignal
 from fastaudio.augment.spectrogram import DeltaGPU
 from fastaudio.core.config import AudioBlock
 from fastaudio.core.signal import AudioTensor
+from support import SMALL_ARCH
 from torch import nn
 from torchvision.models import resnet18
 
@@ -179,7 +180,7 @@ def test_every_target_and_network_is_saved_and_loaded(network, channels, target,
     elif network == "vision_learner":
         learn = vision_learner(dls, resnet18, n_in=channels, pretrained=False)
     elif network == "timm":
-        learn = vision_learner(dls, "test_resnet", n_in=channels, pretrained=False)
+        learn = vision_learner(dls, SMALL_ARCH, n_in=channels, pretrained=False)
     else:
         learn = spec_learner(dls, network, metrics=None)
     classifier = as_pipeline(learn, **({"names": ["x", "y"]} if target == "numbers" else {}))
@@ -207,7 +208,7 @@ def test_exports_are_predicted_like_the_learner(channels, target, network, files
     if network == "power":
         learn, own = Learner(dls, Power(dls.c, channels)), {"network": lambda n_out: Power(n_out, channels)}
     else:
-        learn, own = vision_learner(dls, resnet18, n_in=channels, pretrained=False), {}
+        learn, own = vision_learner(dls, SMALL_ARCH, n_in=channels, pretrained=False), {}
     classifier = as_pipeline(learn)
     paths = [tmp_path / f"model.{suffix}" for suffix in ("safetensors", "pt2", "onnx")]
     classifier.save(paths[0])
@@ -225,5 +226,5 @@ def test_exports_are_predicted_like_the_learner(channels, target, network, files
         values = row["values" if target == "numbers" else "probabilities"]
         np.testing.assert_allclose([values[name] for name in model.classes], expected, atol=1e-4)
         assert row.get("classes") == (model.decide(expected) if target == "labels" else None)
-        main(["predict", str(path), str(file)])
-        assert ("value 1" if target == "numbers" else "classes") in capsys.readouterr().out
+    main(["predict", str(paths[-1]), str(file)])
+    assert ("value 1" if target == "numbers" else "classes") in capsys.readouterr().out

@@ -7,6 +7,7 @@ import soundfile
 import torch
 from fastai.learner import load_learner
 from fastaudio.augment.signal import ChangeVolumeGPU
+from support import SMALL_ARCH
 from torch import nn
 
 from fastaudio_norm.audio import SAMPLE_RATE, cached_clips
@@ -50,7 +51,7 @@ def small(n_out):
 @pytest.mark.parametrize(
     "norm, recipe, arch",
     [
-        ("wave+channel", Recipe(epochs=1), "xresnet18"),
+        ("wave+channel", Recipe(epochs=1), SMALL_ARCH),
         ("pcen", STRONG, "xresnet18"),
         ("rms+local-channel-robust", Recipe(spec="linear", epochs=1), small),
         ("short-time+sliding", Recipe(spec="gammatone", deltas=True, epochs=1), small),

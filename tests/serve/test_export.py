@@ -97,7 +97,7 @@ class Branches(nn.Module):
 
 
 SPEC_NORMS = [
-    *(SpecNorm(axes, method) for axes in ((2, 3), (3,)) for method in ESTIMATES),
+    *(SpecNorm((2, 3), method) for method in ESTIMATES), SpecNorm((3,)),
     SpecNorm.from_statistics(torch.zeros(1, 1, 33, 1), torch.ones(1, 1, 33, 1), (0, 1, 3)),
     SlidingNorm(20), SlidingNorm(20, center=False, min_window=5), Deltas(),
     RelaxedFreqNorm(), RelaxedFreqNorm(eps=1e-9),

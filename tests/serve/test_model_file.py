@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support import SMALL_ARCH
 
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.serve import SoundClassifier, as_pipeline
@@ -16,7 +17,7 @@ from fastaudio_norm.train import find_arch
 
 def test_a_network_is_saved_under_its_own_name_or_none(classifier, tmp_path):
     path, x = tmp_path / "model.safetensors", 0.1 * torch.randn(2, 1, 16000)
-    classifier.arch = "xresnet34"  # it is an xresnet18
+    classifier.arch = "xresnet18"  # it is another network
     with pytest.raises(ValueError, match="the tensors do not match the layers and the network"):
         classifier.save(path)
     assert not path.exists()
@@ -24,7 +25,7 @@ def test_a_network_is_saved_under_its_own_name_or_none(classifier, tmp_path):
     classifier.save(path)
     with pytest.raises(ValueError, match="If the network is your own, pass `network`"):
         SoundClassifier.load(path)
-    assert torch.equal(SoundClassifier.load(path, find_arch("xresnet18"))(x), classifier(x))
+    assert torch.equal(SoundClassifier.load(path, find_arch(SMALL_ARCH))(x), classifier(x))
 
 
 def test_models_of_version_1_load(classifier, tmp_path):

@@ -9,7 +9,7 @@ from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import lr_find  # noqa: F401  patched into Learner
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
-from support import Program
+from support import SMALL_ARCH, Program
 
 from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls
@@ -28,6 +28,10 @@ def dls(df, made_up):
     )
 
 
+def small_learner(dls, **options):
+    return spec_learner(dls, SMALL_ARCH, **options)
+
+
 def quiet_fit(learn, epochs=1, **kwargs):
     with learn.no_bar(), learn.no_logging():
         learn.fit(epochs, **kwargs)
@@ -43,7 +47,7 @@ def record_training_split(dls):
 def test_only_the_first_training_epoch_is_recorded(dls):
     loaders, cb = dls(), StatsCallback()
     expected = record_training_split(loaders)
-    learn = spec_learner(loaders, cbs=[cb, MixUp()])
+    learn = small_learner(loaders, cbs=[cb, MixUp()])
     with learn.no_bar(), learn.no_logging():
         learn.lr_find(num_it=6, show_plot=False)
         learn.get_preds()
@@ -69,7 +73,7 @@ def test_an_interrupted_epoch_is_recorded_again(dls, interruption):
 
     loaders, recorder = dls(), StatsRecorder((0, 2, 3))
     cb = StatsCallback([recorder])
-    learn = spec_learner(loaders, cbs=cb)
+    learn = small_learner(loaders, cbs=cb)
     quiet_fit(learn, cbs=StopAfterOne())
     assert recorder.nobservations == 0
     quiet_fit(learn)
@@ -79,13 +83,13 @@ def test_an_interrupted_epoch_is_recorded_again(dls, interruption):
 def test_several_epochs_are_recorded(dls):
     loaders = dls()
     cb = StatsCallback(epochs=2)
-    quiet_fit(spec_learner(loaders, cbs=cb), 3)
+    quiet_fit(small_learner(loaders, cbs=cb), 3)
     assert cb.recorders[0].nobservations == 2 * record_training_split(loaders).nobservations
 
 
 def test_statistics_of_normalized_spectrograms_are_refused(dls):
     cb = StatsCallback()
-    quiet_fit(spec_learner(dls(SpecNormalize()), cbs=cb))
+    quiet_fit(small_learner(dls(SpecNormalize()), cbs=cb))
     assert abs(cb.recorders[0].mean) < 0.01
     with pytest.raises(ValueError, match="the loaders have a SpecNormalize: train with loaders without it"):
         cb.normalizers()
@@ -102,7 +106,7 @@ def test_recorders_keep_their_options_and_share_one_update(dls, monkeypatch):
 
     monkeypatch.setattr(StatsRecorder, "update", counted)
     cb = StatsCallback([StatsRecorder((0, 2, 3), quantiles=True), StatsRecorder((0, 1, 3), correction=0)])
-    quiet_fit(spec_learner(loaders, cbs=cb))
+    quiet_fit(small_learner(loaders, cbs=cb))
     assert len(calls) == len(loaders.train)
     x = torch.cat([x.as_subclass(torch.Tensor) for x, _ in loaders.train]).double()
     assert abs(cb.recorders[0].median - x.median()) <= cb.recorders[0].quantile_error

@@ -3,12 +3,14 @@
 import gc
 import re
 import weakref
+from functools import partial
 
 import pytest
 import torch
 from fastaudio.augment.spectrogram import DeltaGPU
 from fastaudio.core.config import AudioConfig
 from fastaudio.core.spectrogram import AudioToSpec
+from support import SMALL_ARCH
 from torch import nn
 
 from fastaudio_norm.audio import cached_clips
@@ -17,6 +19,8 @@ from fastaudio_norm.train.learner import bfloat16_training, spec_learner, train_
 from fastaudio_norm.train.models import WindowAverage, find_arch
 from fastaudio_norm.train.recipe import Recipe
 from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+
+small_run = partial(train_run, arch=SMALL_ARCH)
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def test_networks_that_cannot_process_the_spectrograms_are_refused(make_dls):
 
 
 def test_training_in_bfloat16_evaluates_in_float32(make_dls):
-    learn, single = (train_run(make_dls(SpecNormalize()), Recipe(epochs=2), bfloat16=b) for b in (True, False))
+    learn, single = (small_run(make_dls(SpecNormalize()), Recipe(epochs=2), bfloat16=b) for b in (True, False))
     losses, expected = ([epoch[0] for epoch in run.recorder.values] for run in (learn, single))
     assert losses != expected and losses == pytest.approx(expected, rel=0.1)
     assert {p.dtype for p in learn.model.parameters()} == {torch.float32}
@@ -96,15 +100,15 @@ def test_interrupted_training_in_bfloat16_leaves_no_trace(make_dls):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_run(make_dls(), Recipe(epochs=2), each_epoch=stop, bfloat16=True)
+        small_run(make_dls(), Recipe(epochs=2), each_epoch=stop, bfloat16=True)
     assert "forward" not in vars(models[0]) and not torch.is_autocast_enabled("cpu")
 
 
 def test_mixup_and_windows_follow_the_recipe(make_dls):
     dls = make_dls()
     frames = dls.one_batch()[0].shape[-1]
-    plain = train_run(dls, Recipe(epochs=1))
-    strong = train_run(dls, Recipe(epochs=1, mixup=0.4, crop=0.25))
+    plain = small_run(dls, Recipe(epochs=1))
+    strong = small_run(dls, Recipe(epochs=1, mixup=0.4, crop=0.25))
     assert isinstance(strong.model, WindowAverage) and strong.model.frames == frames
     assert not isinstance(plain.model, WindowAverage)
     assert strong.recorder.values[0][0] != plain.recorder.values[0][0]  # mixup changes the losses
@@ -121,7 +125,7 @@ def test_runs_are_reproducible_and_paired(make_dls):
         dls = make_dls(*tfms, item_tfms=[AudioNormalize] if tfms else [])
         torch.rand(3)
         for seed in (5, 6):
-            learn = train_run(dls, Recipe(epochs=1, lr=0), seed=seed)
+            learn = small_run(dls, Recipe(epochs=1, lr=0), seed=seed)
             starts.append(first_weights(learn))
             orders.append(dls.train.rng.getstate())
             losses.append(learn.recorder.values[-1][0])
@@ -135,7 +139,7 @@ def test_the_scale_of_the_input_does_not_change_the_loss(make_dls):
     "Batch normalization undoes the scale, also in evaluation and after a few batches."
     losses = []
     for scale in (1.0, 8.0):
-        learn = train_run(make_dls(SpecNormalize(0.0, scale)), Recipe(epochs=1), bfloat16=False)
+        learn = small_run(make_dls(SpecNormalize(0.0, scale)), Recipe(epochs=1), bfloat16=False)
         losses.append(learn.recorder.values[0][1])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
@@ -159,7 +163,7 @@ def test_batch_normalization_uses_the_average_of_the_last_epoch(make_dls):
 
 def test_the_each_epoch_function_is_called_once_per_epoch(make_dls):
     calls = []
-    learn = train_run(make_dls(), Recipe(epochs=2), each_epoch=calls.append)
+    learn = small_run(make_dls(), Recipe(epochs=2), each_epoch=calls.append)
     with learn.no_bar():
         learn.get_preds()
     assert len(calls) == 2
@@ -170,7 +174,7 @@ def test_networks_of_earlier_runs_are_freed(make_dls):
     gc.disable()
     try:
         for seed in range(3):
-            models.append(weakref.ref(train_run(dls, Recipe(epochs=1), seed=seed).model))
+            models.append(weakref.ref(small_run(dls, Recipe(epochs=1), seed=seed).model))
             assert not any(model() for model in models[:-1])
         train_loops(dls, "none", num_runs=1, epochs=1)
         assert not any(model() for model in models)
