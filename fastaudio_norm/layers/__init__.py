@@ -1,5 +1,6 @@
 """Every normalization as a plain `nn.Module`, and the formulas."""
 
+from fastaudio_norm.layers.bands import BandMatch
 from fastaudio_norm.layers.base import Layer, check_real, nonzero_scale
 from fastaudio_norm.layers.groups import GroupedSpecNorm, find_groups
 from fastaudio_norm.layers.padded import check_lengths, clip_by_clip, groups_of_equal_length

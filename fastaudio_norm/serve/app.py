@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ..audio import BadAudio, open_audio
-from ..layers import AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
+from ..layers import AudioNorm, BandMatch, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
 from .classifier import SoundClassifier, WaveformModel
 from .front_end import Decibels, Filters, Spectrum
 from .predict import predict
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
 # %% ../../nbs/serve/app.ipynb #30510133
-_NORMALIZATIONS = (AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm)
+_NORMALIZATIONS = (AudioNorm, BandMatch, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm)
 
 
 def _without_normalization(front):

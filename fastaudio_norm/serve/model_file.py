@@ -25,6 +25,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from fastaudio_norm.layers import (
     AudioNorm,
+    BandMatch,
     GroupedSpecNorm,
     PCENLayer,
     RelaxedFreqNorm,
@@ -42,8 +43,8 @@ _KIND, _VERSIONS = "fastaudio_norm classifier", (1, 2)  # 1: always one label fo
 _LAYERS = {
     layer.__name__: layer
     for layer in (
-        AudioNorm, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm,
-        Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
+        AudioNorm, BandMatch, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer,
+        RelaxedFreqNorm, Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum,
     )
 }  # fmt: skip
 _LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed parameters in older files
