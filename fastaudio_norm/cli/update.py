@@ -14,7 +14,7 @@ from .inputs import add_table, read_table
 from .options import add_on_error, add_out, out_folder, report_skipped, save_figure
 from ..names import ADAPT_TEXTS
 
-# %% ../../nbs/cli/update.ipynb #ee69acf5
+# %% ../../nbs/cli/update.ipynb #5f1fd0ab
 _WARNING = (
     "Warning: adapting without labels can lower the accuracy (Boudiaf et al. 2023), so check it on labelled clips: "
     "--evaluate"
@@ -86,7 +86,7 @@ def _update(args):
     print(f"{update.table().to_string()}\n\nPlot: {plot}")
     status = report_skipped(update.live.about["skipped"] | skipped)
     if verdict == [False]:
-        print("The score fell, so nothing was changed; --force changes the files all the same.")
+        print("The score got worse, so nothing was changed; --force updates the files nevertheless.")
         return 1
     if args.dry_run:
         print("Dry run: nothing was changed.")
@@ -97,10 +97,10 @@ def _update(args):
             print(f"{name.capitalize()}: {log[name]}, in the same folder")
     return status
 
-# %% ../../nbs/cli/update.ipynb #b225e41b
+# %% ../../nbs/cli/update.ipynb #5a412278
 _STATUSES = """exit status:
   0    updated, or dry run
-  1    not updated, because the score of --evaluate fell (also a crash of the program, which prints a traceback)
+  1    not updated, because the score of --evaluate got worse (also a crash of the program, which prints a traceback)
   2    an error that you can fix, such as a missing folder
   3    updated, but unusable files were skipped"""
 
@@ -131,9 +131,9 @@ def add_update(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluate", metavar="PATH",
         help="folder or CSV table of labelled clips that are not in LIVE: print the score before and after, and leave "
-        "the files unchanged if it fell",
+        "the files unchanged if it got worse",
     )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="write the files even if the score of --evaluate fell")
+    parser.add_argument("--force", action="store_true", help="write the files even if the score of --evaluate got worse")
     parser.add_argument("--dry-run", action="store_true", help="show the effect, change nothing")
     add_on_error(parser)
     add_out(parser, "update.png")

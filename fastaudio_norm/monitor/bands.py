@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['match_bands']
 
-# %% ../../nbs/monitor/bands.ipynb #bccda6ea
+# %% ../../nbs/monitor/bands.ipynb #2e3eaf70
 from torch import nn
 
 from ..layers import BandMatch, SlidingNorm, SpecNorm
 from ..serve import Decibels, Filters, SoundClassifier, Spectrum, check_front_end
 from ..stats import StatsRecorder
 
-# %% ../../nbs/monitor/bands.ipynb #0d645803
+# %% ../../nbs/monitor/bands.ipynb #060fa46e
 def _check_matchable(classifier):
     "Raise `ValueError` if matching bands is not defined for a model, or cannot change its output."
     if classifier.groups:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_BYTES', 'network_inputs', 'batchnorm_layers', 'adapt_batchnorm']
 
-# %% ../../nbs/monitor/batchnorm.ipynb #093a5c32
+# %% ../../nbs/monitor/batchnorm.ipynb #e3223041
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..audio import BadAudio, printable_path, raise_unusable
 from ..serve import SoundClassifier, predict_files
 from ..stats import blend_moments, merge_moments, row_moments
 
-# %% ../../nbs/monitor/batchnorm.ipynb #b7631119
+# %% ../../nbs/monitor/batchnorm.ipynb #aeec02b0
 MAX_BYTES = 2 * 2**30  # memory for the inputs of a network
 
 
@@ -60,7 +60,7 @@ def network_inputs(
         raise ValueError(f"All {len(files):,} live clips are silent: record clips with sound")
     return inputs, skipped
 
-# %% ../../nbs/monitor/batchnorm.ipynb #e8a046dc
+# %% ../../nbs/monitor/batchnorm.ipynb #8fa0c21d
 def batchnorm_layers(
     network: nn.Module,  # in evaluation mode
     x: torch.Tensor,  # an input
@@ -72,7 +72,7 @@ def batchnorm_layers(
     layers, applied = [m for m in network.modules() if isinstance(m, BatchNorm) and m.running_mean is not None], []
     hooks = [layer.register_forward_pre_hook(lambda layer, args: applied.append(layer)) for layer in layers]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             network(x)
     finally:
         for hook in hooks:
@@ -86,7 +86,7 @@ def batchnorm_layers(
         raise ValueError(f"{type(network).__name__} applies a layer of batch normalization twice: expected once")
     return applied
 
-# %% ../../nbs/monitor/batchnorm.ipynb #5b50466c
+# %% ../../nbs/monitor/batchnorm.ipynb #c585d83a
 class _Reached(Exception):
     "The forward pass has reached the layer of interest; the rest is not needed."
 
@@ -122,8 +122,8 @@ def _moments_before(network, layer, batches):
         hook.remove()
     return merge_moments(*parts)
 
-# %% ../../nbs/monitor/batchnorm.ipynb #d79698ac
-@torch.inference_mode()
+# %% ../../nbs/monitor/batchnorm.ipynb #9bd18bf5
+@torch.no_grad()
 def adapt_batchnorm(
     classifier: SoundClassifier,  # model to change
     inputs: Sequence[torch.Tensor],  # of live clips, from `network_inputs`

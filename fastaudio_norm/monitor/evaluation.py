@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Evaluation', 'refuse_overlap', 'evaluate_adaptation']
 
-# %% ../../nbs/monitor/evaluation.ipynb #a2f1d751
+# %% ../../nbs/monitor/evaluation.ipynb #db3e6088
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from ..data import Metric, as_predictions, find_metric, find_target
 from ..inspection import measure_clip
 from ..serve import SoundClassifier, predict_files
 
-# %% ../../nbs/monitor/evaluation.ipynb #3c4dd341
+# %% ../../nbs/monitor/evaluation.ipynb #d482bf61
 class Evaluation(NamedTuple):
     "Scores of the same clips before and after an adaptation."
 
@@ -44,11 +44,12 @@ class Evaluation(NamedTuple):
         if self.target == "label":
             interval = f"{100 * self.difference:+.1f} ± {100 * self.margin:.1f} points"
         else:
-            interval = f"{self.difference:+.3g} ± {self.margin:.2g} (minus the {CLIP_SCORES[self.target]})"
+            interval = f"{self.difference:+.3g} ± {self.margin:.2g} (fall of the {CLIP_SCORES[self.target]})"
+        interval = interval.replace("nan", "?")
         verdict = "" if self.p < 0.05 else "; so few clips cannot tell it from chance"
         return f"{head}\ndifference of each clip: {interval}, p = {self.p:.2g}{verdict}"
 
-# %% ../../nbs/monitor/evaluation.ipynb #2e049ecd
+# %% ../../nbs/monitor/evaluation.ipynb #8d4a2f1c
 def refuse_overlap(
     adapted_on: Sequence[str | Path],  # files that the model was adapted to
     held_out: Sequence[str | Path],  # files to evaluate on
@@ -72,12 +73,12 @@ def refuse_overlap(
     if same:
         first, second = map(printable_path, same[0])
         raise ValueError(
-            f"{len(same):,} clips of the evaluation were also used for adapting, such as {second}"
+            f"Clips of the evaluation were also used for adapting: {len(same):,}, such as {second}"
             + ("" if first == second else f", the same audio as {first}")
             + ": evaluate on other clips"
         )
 
-# %% ../../nbs/monitor/evaluation.ipynb #0f95a99a
+# %% ../../nbs/monitor/evaluation.ipynb #789b0f3d
 def _truth(labels, classifier):
     "Targets of the clips, as a `Metric` takes them."
     classes = {name: i for i, name in enumerate(classifier.classes)}
@@ -114,7 +115,7 @@ def _outputs(classifier, files, on_error):
         raise_unusable(list(errors.values()), len(files))
     return {file: np.mean(parts, 0) for file, parts in outputs.items() if file not in errors}, errors
 
-# %% ../../nbs/monitor/evaluation.ipynb #0e81369b
+# %% ../../nbs/monitor/evaluation.ipynb #8e29d74b
 def evaluate_adaptation(
     before: SoundClassifier,
     after: SoundClassifier,  # the same model after an adaptation

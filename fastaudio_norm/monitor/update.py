@@ -128,7 +128,7 @@ def _check_log(stats, before, fingerprint, adapt):
         )
     return updates
 
-# %% ../../nbs/monitor/update.ipynb #00c99f96
+# %% ../../nbs/monitor/update.ipynb #ac5148bf
 def _read_live(live, known, on_error):
     "Statistics of live audio, and its files if they are known."
     if isinstance(live, (str, Path)):

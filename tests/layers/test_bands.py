@@ -50,5 +50,8 @@ def test_power_is_matched_in_decibels():
 
 def test_two_matches_are_one():
     between = recorded(spectrograms(2, [-10.0] * 5, [2.0] * 5))
-    first, second = BandMatch.from_statistics(recorded(LIVE), between), BandMatch.from_statistics(between, recorded(TRAIN))
+    first, second = (
+        BandMatch.from_statistics(recorded(LIVE), between),
+        BandMatch.from_statistics(between, recorded(TRAIN)),
+    )
     torch.testing.assert_close(second.after(first)(LIVE), second(first(LIVE)), rtol=1e-4, atol=1e-3)

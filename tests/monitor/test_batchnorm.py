@@ -23,7 +23,9 @@ class Branches(nn.Module):
         self.stem = nn.Conv2d(1, 4, 3, padding=1)
         self.side = nn.Sequential(nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6))
         self.main = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.BatchNorm2d(6))
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(6), nn.Dropout(), nn.Linear(6, 2))
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(6), nn.Dropout(), nn.Linear(6, 2)
+        )
 
     def forward(self, x):
         x = self.stem(x)
@@ -149,4 +151,4 @@ def test_inputs_of_files_are_those_of_prediction(tmp_path):
     with pytest.raises(ValueError, match="d.wav"):
         network_inputs(classifier, files[3:], "skip")
     adapt_batchnorm(classifier, x)
-    assert not classifier.network.training
+    assert not classifier.network.training and not any(t.is_inference() for t in classifier.state_dict().values())
