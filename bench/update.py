@@ -89,7 +89,7 @@ def rows_of(classifier, known, files, changed, labels, seed, weights):
     pick = lambda some, half: [some[i] for i in half]  # noqa: E731
     for condition, now in changed.items():
         live = measure_files(pick(now, first)).recorder
-        for method, weight in [("before", 0.0), *(method, weight) for method in METHODS[1:] for weight in weights)]:
+        for method, weight in [("before", 0.0), *((method, weight) for method in METHODS[1:] for weight in weights)]:
             model = adapted(classifier, method, known, live, pick(now, first), weight)
             if model is not None:
                 score = partial(accuracy, model, truth=labels[second])

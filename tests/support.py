@@ -22,6 +22,7 @@ COMMAND = "import sys; from fastaudio_norm.cli.main import main; main(sys.argv[1
 SHORTER = {
     "index": {"seconds=1)": "per_fold=1, seconds=0.5)", "fit_one_cycle(8,": "fit_one_cycle(1,"},
     "cli/drift": {"seconds=1": "seconds=0.5"},
+    "cli/update": {"per_fold=2, seconds=1": "per_fold=1, seconds=0.5"},
     "cli/predict": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
     "comparison/conditions": {"per_fold=2": "per_fold=1", "epochs=4": "epochs=1"},
     "comparison/plots": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},

@@ -14,7 +14,7 @@ from .inputs import add_table, read_table
 from .options import add_on_error, add_out, out_folder, report_skipped, save_figure
 from ..names import ADAPT_TEXTS
 
-# %% ../../nbs/cli/update.ipynb #5f1fd0ab
+# %% ../../nbs/cli/update.ipynb #92e7da0d
 _WARNING = (
     "Warning: adapting without labels can lower the accuracy (Boudiaf et al. 2023), so check it on labelled clips: "
     "--evaluate"
@@ -97,7 +97,7 @@ def _update(args):
             print(f"{name.capitalize()}: {log[name]}, in the same folder")
     return status
 
-# %% ../../nbs/cli/update.ipynb #5a412278
+# %% ../../nbs/cli/update.ipynb #3f2ed962
 _STATUSES = """exit status:
   0    updated, or dry run
   1    not updated, because the score of --evaluate got worse (also a crash of the program, which prints a traceback)
@@ -108,7 +108,7 @@ _STATUSES = """exit status:
 def add_update(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm update`."
     parser.description = (
-        "Replace statistics by a blend with those of live audio, and optionally adapt a model, without labels. "
+        "Replace statistics by a blend with those of live audio, and optionally adapt a model, without labels.\n"
         "Numbered copies of the old files stay in the same folder."
     )
     parser.epilog, parser.formatter_class = _STATUSES, argparse.RawDescriptionHelpFormatter
@@ -131,7 +131,7 @@ def add_update(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluate", metavar="PATH",
         help="folder or CSV table of labelled clips that are not in LIVE: print the score before and after, and leave "
-        "the files unchanged if it got worse",
+        "the files unchanged if it got worse; the options of tables below describe these clips",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the files even if the score of --evaluate got worse")
     parser.add_argument("--dry-run", action="store_true", help="show the effect, change nothing")

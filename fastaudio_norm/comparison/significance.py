@@ -67,7 +67,7 @@ def clip_test(
     error = np.sqrt(variance)
     return mean, student_t.ppf(0.975, df) * error, 2 * student_t.sf(abs(mean) / error, df)
 
-# %% ../../nbs/comparison/significance.ipynb #4b291428
+# %% ../../nbs/comparison/significance.ipynb #39d3f66e
 def paired_clip_test(
     differences: Sequence[float],  # difference of the two scores of each clip
 ) -> tuple[float, float, float]:  # mean; half-width of its 95 % confidence interval; p-value

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BandMatch']
 
-# %% ../../nbs/layers/bands.ipynb #94dad26d
+# %% ../../nbs/layers/bands.ipynb #349c4840
 import math
 
 import torch
@@ -15,7 +15,7 @@ from .base import Layer, check_real, nonzero_scale
 from .standardize import dataset_statistics, standardize
 from ..stats import StatsRecorder
 
-# %% ../../nbs/layers/bands.ipynb #6cf07792
+# %% ../../nbs/layers/bands.ipynb #fde3639a
 class BandMatch(Layer):
     "Map each frequency bin of spectrograms [..., frequency, time] to other statistics: `(x - offset) / scale`, in dB."
 
@@ -50,7 +50,7 @@ def from_statistics(
     layer.offset, layer.scale = (mean - scale * known_mean).float(), scale.float()
     return layer
 
-# %% ../../nbs/layers/bands.ipynb #bfc32927
+# %% ../../nbs/layers/bands.ipynb #f2b6c20b
 @patch
 def after(
     self: BandMatch,

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['match_bands']
 
-# %% ../../nbs/monitor/bands.ipynb #2e3eaf70
+# %% ../../nbs/monitor/bands.ipynb #46e9f561
 from torch import nn
 
 from ..layers import BandMatch, SlidingNorm, SpecNorm
 from ..serve import Decibels, Filters, SoundClassifier, Spectrum, check_front_end
 from ..stats import StatsRecorder
 
-# %% ../../nbs/monitor/bands.ipynb #060fa46e
+# %% ../../nbs/monitor/bands.ipynb #a2579468
 def _check_matchable(classifier):
     "Raise `ValueError` if matching bands is not defined for a model, or cannot change its output."
     if classifier.groups:
@@ -37,7 +37,7 @@ def _check_matchable(classifier):
 def match_bands(
     classifier: SoundClassifier,  # model to change
     known: StatsRecorder,  # statistics of the audio that the model fits, in dB: of its training set, or after an update
-    live: StatsRecorder,  # statistics of the audio that it shall fit, or a blend with them
+    live: StatsRecorder,  # statistics of the live audio, or a blend with them
 ) -> None:
     """Insert a `BandMatch` behind the spectrogram, or combine it with the one that is there.
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_BYTES', 'network_inputs', 'batchnorm_layers', 'adapt_batchnorm']
 
-# %% ../../nbs/monitor/batchnorm.ipynb #e3223041
+# %% ../../nbs/monitor/batchnorm.ipynb #7e1923b3
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..audio import BadAudio, printable_path, raise_unusable
 from ..serve import SoundClassifier, predict_files
 from ..stats import blend_moments, merge_moments, row_moments
 
-# %% ../../nbs/monitor/batchnorm.ipynb #aeec02b0
+# %% ../../nbs/monitor/batchnorm.ipynb #4c309da5
 MAX_BYTES = 2 * 2**30  # memory for the inputs of a network
 
 
@@ -60,7 +60,7 @@ def network_inputs(
         raise ValueError(f"All {len(files):,} live clips are silent: record clips with sound")
     return inputs, skipped
 
-# %% ../../nbs/monitor/batchnorm.ipynb #8fa0c21d
+# %% ../../nbs/monitor/batchnorm.ipynb #542363cc
 def batchnorm_layers(
     network: nn.Module,  # in evaluation mode
     x: torch.Tensor,  # an input
@@ -86,7 +86,7 @@ def batchnorm_layers(
         raise ValueError(f"{type(network).__name__} applies a layer of batch normalization twice: expected once")
     return applied
 
-# %% ../../nbs/monitor/batchnorm.ipynb #c585d83a
+# %% ../../nbs/monitor/batchnorm.ipynb #731cd98a
 class _Reached(Exception):
     "The forward pass has reached the layer of interest; the rest is not needed."
 
@@ -122,7 +122,7 @@ def _moments_before(network, layer, batches):
         hook.remove()
     return merge_moments(*parts)
 
-# %% ../../nbs/monitor/batchnorm.ipynb #9bd18bf5
+# %% ../../nbs/monitor/batchnorm.ipynb #fb44e069
 @torch.no_grad()
 def adapt_batchnorm(
     classifier: SoundClassifier,  # model to change
@@ -143,7 +143,7 @@ def adapt_batchnorm(
             "group only: add its statistics with SoundClassifier.renormalize"
         )
     network = copy.deepcopy(classifier.network).eval()
-    for layer in tqdm(batchnorm_layers(network, inputs[0]), "Adapting", unit="layer", delay=1, leave=False):
+    for layer in tqdm(batchnorm_layers(network, inputs[0]), "Adapting", unit="layer", delay=1, leave=False, disable=None):
         n, *live = _moments_before(network, layer, _batches(inputs, bs))
         if n.min() < 2:
             raise ValueError("Batch normalization needs at least two live values for each channel, got 1: add clips")

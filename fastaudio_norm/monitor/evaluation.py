@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Evaluation', 'refuse_overlap', 'evaluate_adaptation']
 
-# %% ../../nbs/monitor/evaluation.ipynb #db3e6088
+# %% ../../nbs/monitor/evaluation.ipynb #846394c0
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from ..data import Metric, as_predictions, find_metric, find_target
 from ..inspection import measure_clip
 from ..serve import SoundClassifier, predict_files
 
-# %% ../../nbs/monitor/evaluation.ipynb #d482bf61
+# %% ../../nbs/monitor/evaluation.ipynb #851e0bb9
 class Evaluation(NamedTuple):
     "Scores of the same clips before and after an adaptation."
 
@@ -46,10 +46,10 @@ class Evaluation(NamedTuple):
         else:
             interval = f"{self.difference:+.3g} ± {self.margin:.2g} (fall of the {CLIP_SCORES[self.target]})"
         interval = interval.replace("nan", "?")
-        verdict = "" if self.p < 0.05 else "; so few clips cannot tell it from chance"
+        verdict = "" if self.p < 0.05 else "; with so few clips, this may be chance"
         return f"{head}\ndifference of each clip: {interval}, p = {self.p:.2g}{verdict}"
 
-# %% ../../nbs/monitor/evaluation.ipynb #8d4a2f1c
+# %% ../../nbs/monitor/evaluation.ipynb #dfbb99be
 def refuse_overlap(
     adapted_on: Sequence[str | Path],  # files that the model was adapted to
     held_out: Sequence[str | Path],  # files to evaluate on
@@ -78,7 +78,7 @@ def refuse_overlap(
             + ": evaluate on other clips"
         )
 
-# %% ../../nbs/monitor/evaluation.ipynb #789b0f3d
+# %% ../../nbs/monitor/evaluation.ipynb #0f94af2d
 def _truth(labels, classifier):
     "Targets of the clips, as a `Metric` takes them."
     classes = {name: i for i, name in enumerate(classifier.classes)}
@@ -115,7 +115,7 @@ def _outputs(classifier, files, on_error):
         raise_unusable(list(errors.values()), len(files))
     return {file: np.mean(parts, 0) for file, parts in outputs.items() if file not in errors}, errors
 
-# %% ../../nbs/monitor/evaluation.ipynb #8e29d74b
+# %% ../../nbs/monitor/evaluation.ipynb #5b2b3584
 def evaluate_adaptation(
     before: SoundClassifier,
     after: SoundClassifier,  # the same model after an adaptation
