@@ -130,8 +130,8 @@ def add_update(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--evaluate", metavar="PATH",
-        help="folder or CSV table of labelled clips that are not in LIVE: print the score before and after, and leave "
-        "the files unchanged if it got worse; the options of tables below describe these clips",
+        help="folder or CSV table of labelled clips that are not in LIVE: print the score before and after, and "
+        "leave the files unchanged if it got worse; the options of tables below describe these clips",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the files even if the score of --evaluate got worse")
     parser.add_argument("--dry-run", action="store_true", help="show the effect, change nothing")

@@ -143,7 +143,8 @@ def adapt_batchnorm(
             "group only: add its statistics with SoundClassifier.renormalize"
         )
     network = copy.deepcopy(classifier.network).eval()
-    for layer in tqdm(batchnorm_layers(network, inputs[0]), "Adapting", unit="layer", delay=1, leave=False, disable=None):
+    layers = batchnorm_layers(network, inputs[0])
+    for layer in tqdm(layers, "Adapting", unit="layer", delay=1, leave=False, disable=None):
         n, *live = _moments_before(network, layer, _batches(inputs, bs))
         if n.min() < 2:
             raise ValueError("Batch normalization needs at least two live values for each channel, got 1: add clips")

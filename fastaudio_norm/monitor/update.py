@@ -194,6 +194,8 @@ def update_stats(
     old = model and _load(Path(model))
     live, files = _read_live(live, before, on_error)
     after, fingerprint = before.blended(live, weight), _fingerprint(live)
+    if not live.std.nan_to_num().any():
+        raise ValueError("All live clips are silent: record clips with sound")
     updates = _check_log(stats, before, fingerprint, adapt)
     skipped, accepted = {} if files is None else live.about["skipped"], True
     if old:

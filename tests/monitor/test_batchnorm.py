@@ -16,21 +16,20 @@ from fastaudio_norm.train import WindowAverage
 
 
 class Branches(nn.Module):
-    "A network with a residual branch, whose batch normalization is declared before that of the main branch."
+    "A residual branch whose batch normalization is declared before that of the layers in front of it."
 
     def __init__(self):
         super().__init__()
         self.stem = nn.Conv2d(1, 4, 3, padding=1)
-        self.side = nn.Sequential(nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6))
+        self.side = nn.Sequential(nn.Conv2d(6, 6, 1), nn.BatchNorm2d(6))
         self.main = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.BatchNorm2d(6))
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(6), nn.Dropout(), nn.Linear(6, 2)
         )
 
     def forward(self, x):
-        x = self.stem(x)
-        y = self.main(x)
-        return self.head(y + self.side(x))
+        x = self.main(self.stem(x))
+        return self.head(x + self.side(x))
 
 
 def classifier_of(network, front=(), **kwargs):

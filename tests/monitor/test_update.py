@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from drift_support import louder_statistics, save_model
 from fastai.torch_core import TensorImageBase
@@ -178,6 +179,17 @@ def test_a_folder_is_measured_like_drift_measures_it(stats, arrived, measured, m
     assert [*update_stats(stats, live, on_error="skip").live.about["skipped"]] == [str(live / "bad.wav")]
     with pytest.raises(ValueError, match="already blended in"):
         update_stats(stats, monitor.live)
+
+
+def test_silent_live_clips_count_unless_all_are_silent(stats, made_up, tmp_path):
+    live = tmp_path / "live"
+    live.mkdir()
+    soundfile.write(live / "silent.wav", np.zeros(8000), 16000)
+    with pytest.raises(ValueError, match="All live clips are silent"):
+        update_stats(stats, live)
+    (live / "sound.wav").symlink_to(next((made_up / "audio").iterdir()))
+    update_stats(stats, live)
+    assert StatsRecorder.load(stats).about["updates"][0]["live clips"] == 2
 
 
 def test_a_model_that_is_not_accepted_stays(stats, arrived, plain, tmp_path):
