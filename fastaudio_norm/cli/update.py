@@ -133,7 +133,7 @@ def add_update(parser: argparse.ArgumentParser) -> None:
         help="folder or CSV table of labelled clips that are not in LIVE: print the score before and after, and "
         "leave the files unchanged if it got worse; the options of tables below describe these clips",
     )  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="write the files even if the score of --evaluate got worse")
+    parser.add_argument("--force", action="store_true", help="write the files even if the score got worse")
     parser.add_argument("--dry-run", action="store_true", help="show the effect, change nothing")
     add_on_error(parser)
     add_out(parser, "update.png")

@@ -180,7 +180,8 @@ def renormalize(
     norms = [layer for layer in self.front if isinstance(layer, (SpecNorm, GroupedSpecNorm))]
     norms = [layer for layer in norms if layer.options["shape"] is not None]
     if not norms:
-        raise ValueError("This model does not normalize by statistics of its training set")
+        advice = "another way to adapt it is `update_stats` with `adapt` (--adapt)"
+        raise ValueError(f"This model does not normalize by statistics of its training set: {advice}")
     if group is not None and not self.groups:
         raise ValueError(f"This model does not normalize by group, got the group {group!r}: omit it")
     is_whole = group is None and bool(self.groups)
