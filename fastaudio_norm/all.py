@@ -85,7 +85,17 @@ from fastaudio_norm.layers import (
     clip_by_clip,
 )
 from fastaudio_norm.measure import measure
-from fastaudio_norm.monitor import DriftCallback, DriftMonitor, DriftSession, DriftWatch, update_stats
+from fastaudio_norm.monitor import (
+    DriftCallback,
+    DriftMonitor,
+    DriftSession,
+    DriftWatch,
+    adapt_batchnorm,
+    evaluate_adaptation,
+    match_bands,
+    network_inputs,
+    update_stats,
+)
 from fastaudio_norm.serve import SoundClassifier, StreamingClassifier, as_pipeline, predict, predict_files, train_final
 from fastaudio_norm.stats import GroupStats, StatsRecorder
 from fastaudio_norm.stats.plots import plot_stats, stats_table

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WAVE_TEXTS', 'SCOPES', 'METHODS', 'SPEC_TEXTS', 'DEFAULT_NORMS', 'CONDITION_TEXTS', 'DEFAULT_CONDITIONS',
-           'FRONT_END_NAMES', 'SPEC_NAMES', 'ON_ERROR', 'METRIC_NAMES', 'split_norm']
+           'FRONT_END_NAMES', 'SPEC_NAMES', 'ON_ERROR', 'ADAPT_TEXTS', 'METRIC_NAMES', 'split_norm']
 
 # %% ../nbs/names.ipynb #15c8a7ef
 WAVE_TEXTS = {  # normalizations of waveforms, with descriptions
@@ -82,6 +82,11 @@ DEFAULT_CONDITIONS = (
 FRONT_END_NAMES = ("ast", "beats", "passt", "whisper", "clap")  # see `fastaudio_norm.layers.FRONT_ENDS`
 SPEC_NAMES = ("mel", "mel-20ms", "linear", "gammatone", *FRONT_END_NAMES)  # see `fastaudio_norm.audio.SPECS`
 ON_ERROR = ("stop", "skip")  # ways to treat unusable files
+ADAPT_TEXTS = {  # ways to adapt a model to live audio without labels
+    "statistics": "replace the statistics that the model normalizes by",
+    "batchnorm": "estimate the statistics of batch normalization again (AdaBN)",
+    "bands": "give each frequency bin the mean and standard deviation of training; for models without such statistics",
+}
 METRIC_NAMES = {  # by kind of target: one label a clip, several labels, numbers; the first is the default
     "label": ("accuracy", "balanced accuracy", "macro F1"),
     "labels": ("mean average precision", "macro F1"),

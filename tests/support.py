@@ -27,7 +27,7 @@ SHORTER = {
     "cli/predict": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},
     "cli/stats": {"seconds=1": "seconds=0.5"},
     "cli/train": {"seconds=1": "seconds=0.5"},
-    "cli/update": {"seconds=1": "seconds=0.5"},
+    "cli/update": {"per_fold=2, seconds=1": "per_fold=1, seconds=0.5"},
     "comparison/conditions": {"per_fold=2": "per_fold=1", "epochs=4": "epochs=1"},
     "comparison/own_learner": {"seconds=1": "seconds=0.5"},
     "comparison/plots": {"seconds=1": "seconds=0.5", "epochs=4": "epochs=1"},

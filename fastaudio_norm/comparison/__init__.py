@@ -5,7 +5,8 @@ from fastaudio_norm.comparison.parallel import ranks
 from fastaudio_norm.comparison.training import ClipTrainer
 from fastaudio_norm.comparison.own_learner import compare_learners
 from fastaudio_norm.comparison.results import Results
-from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor
+from fastaudio_norm.comparison.scores import CLIP_SCORES, clip_scores
+from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor, paired_clip_test
 from fastaudio_norm.comparison.conditions import (
     ApplyCondition,
     evaluate_conditions,

@@ -1,5 +1,6 @@
 """Every normalization as a plain `nn.Module`, and the formulas."""
 
+from fastaudio_norm.layers.bands import BandMatch
 from fastaudio_norm.layers.base import Layer, check_real, nonzero_scale
 from fastaudio_norm.layers.front_ends import (
     FRONT_ENDS,

@@ -12,3 +12,6 @@ from fastaudio_norm.monitor.folder_watch import FolderWatch, LiveClips, live_spe
 from fastaudio_norm.monitor.drift_callback import DriftCallback
 from fastaudio_norm.monitor.session import DriftSession
 from fastaudio_norm.monitor.update import StatsUpdate, update_stats
+from fastaudio_norm.monitor.batchnorm import adapt_batchnorm, batchnorm_layers, network_inputs
+from fastaudio_norm.monitor.bands import match_bands
+from fastaudio_norm.monitor.evaluation import Evaluation, evaluate_adaptation, refuse_overlap

@@ -6,9 +6,11 @@
 __all__ = ['StatsUpdate', 'update_stats']
 
 # %% ../../nbs/monitor/update.ipynb #8399a3a2
+import copy
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -19,6 +21,11 @@ import pandas as pd
 from fastcore.basics import patch
 from matplotlib.figure import Figure
 
+from ..data import find_audio
+from .bands import match_bands
+from .batchnorm import adapt_batchnorm, network_inputs
+from .folder_watch import LiveClips, measure_live
+from ..names import ADAPT_TEXTS
 from ..serve import SoundClassifier
 from ..stats import StatsRecorder, bin_positions, select_bins
 from ..stats.plots import label_frequency_axis
@@ -101,52 +108,111 @@ def _fingerprint(live):
     return hashlib.sha256(json.dumps(counted).encode()).hexdigest()[:16]
 
 
-def _refuse_repetition(updates, fingerprint):
-    "Raise `ValueError` if an earlier update blended the same live statistics."
-    same = [entry for entry in updates if isinstance(entry, dict) and entry.get("live") == fingerprint]
+def _check_log(stats, before, fingerprint, adapt):
+    "Raise `ValueError` if an earlier update of `stats` was by the same live clips, or does not allow this one."
+    updates = before.about.get("updates", [])
+    if not isinstance(updates, list):
+        raise ValueError(f"{stats}: `about['updates']` must be a list, got {updates!r}")
+    entries = [entry for entry in updates if isinstance(entry, dict)]
+    same = [entry for entry in entries if entry.get("live") == fingerprint]
     if same:
         raise ValueError(
             f"These live statistics were already blended in on {same[0].get('when')}; measure new clips with "
             "`fastaudio-norm drift`, or restore the backup first"
         )
+    others = [entry["adapt"] for entry in entries if entry.get("adapt") in ("batchnorm", "bands")]
+    if others and adapt == "statistics":
+        raise ValueError(
+            f"An earlier update adapted the model by {others[-1]}: new statistics would correct the same change twice. "
+            "Use this method again, or restore the backups first"
+        )
+    return updates
+
+# %% ../../nbs/monitor/update.ipynb #ac5148bf
+def _read_live(live, known, on_error):
+    "Statistics of live audio, and its files if they are known."
+    if isinstance(live, (str, Path)):
+        folder = Path(live).is_dir()
+        live = measure_live(find_audio(live), known, on_error) if folder else StatsRecorder.load(live)
+    if not isinstance(live, LiveClips):
+        return live, None
+    recorder = live.recorder.reduced(known.red_dims)
+    recorder.about = {"skipped": live.skipped}
+    return recorder, live.files
+
+
+def _load(model):
+    if model.suffix.lower() in (".pt2", ".onnx"):
+        advice = "update the .safetensors model and export again"
+        raise ValueError(f"{model} is an export, which cannot be changed: {advice}")
+    return SoundClassifier.load(model)
+
+
+def _adapt(classifier, adapt, weight, statistics, files, on_error):
+    "Adapt a classifier in place. Returns the reasons for skipped files."
+    before, after = statistics
+    if adapt == "statistics":
+        classifier.renormalize(after)
+    elif adapt == "bands":
+        match_bands(classifier, before, after)
+    elif files is None:
+        raise ValueError("Batch normalization is estimated from audio: pass the folder of live clips, not statistics")
+    else:
+        inputs, skipped = network_inputs(classifier, files, on_error)
+        adapt_batchnorm(classifier, inputs, weight)
+        return skipped
+    return {}
 
 # %% ../../nbs/monitor/update.ipynb #bda7f8d0
 def update_stats(
     stats: str | Path,  # file from `fastaudio-norm stats`, to be replaced
-    live: StatsRecorder | str | Path,  # statistics of live spectrograms, or a file from `fastaudio-norm drift`
+    live: StatsRecorder | LiveClips | str | Path,  # statistics, clips from `measure_live`, a file from
+    # `fastaudio-norm drift`, or a folder of audio
     weight: float = 0.9,  # share of the live values in the blend, above 0 and at most 1
-    model: str | Path | None = None,  # file of a `SoundClassifier` that gets the new statistics as well
+    model: str | Path | None = None,  # file of a `SoundClassifier` to adapt as well
     dry_run: bool = False,  # whether to leave all files unchanged
-) -> StatsUpdate:
-    """Blend live statistics into a file of statistics, and keep a copy of the old file.
+    adapt: str = "statistics",  # how to adapt the model: "statistics", "batchnorm" or "bands"
+    accept: Callable[[SoundClassifier, SoundClassifier], bool] | None = None,  # called with the model before and after;
+    # if it returns False, all files are left unchanged
+    on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" leaves them out
+) -> StatsUpdate:  # `live.about["skipped"]` has the reasons for skipped files
+    """Blend live statistics into a file of statistics, adapt a model, and keep copies of the old files.
 
-    `about["updates"]` of the new statistics lists every update with its time, its weight and the names of the backups.
-    Raises `ValueError`, and changes no file, if the two statistics or the model do not fit each other, or if an
-    earlier update blended the same live statistics.
+    `about["updates"]` of the new statistics lists every update with its method, time, weight and the names of the
+    backups. Raises `ValueError`, and changes no file, if the statistics or the model do not fit each other, or if an
+    earlier update used the same live clips.
     """
+    if adapt not in ADAPT_TEXTS:
+        raise ValueError(f"`adapt` must be one of {', '.join(ADAPT_TEXTS)}, got {adapt!r}")
+    if model is None and (adapt != "statistics" or accept):
+        raise ValueError(f"{'`accept`' if adapt == 'statistics' else adapt} needs a model to adapt (--model), got none")
     stats = Path(stats)
     before = StatsRecorder.load(stats)
-    live = live if isinstance(live, StatsRecorder) else StatsRecorder.load(live)
     if before.about.get("groups"):
         advice = "use GroupStats.set_group, or SoundClassifier.renormalize with `group`"
         raise ValueError(f"{stats} has statistics of groups, which an update would lose: {advice}")
-    updates = before.about.get("updates", [])
-    if not isinstance(updates, list):
-        raise ValueError(f"{stats}: `about['updates']` must be a list, got {updates!r}")
+    old = model and _load(Path(model))
+    live, files = _read_live(live, before, on_error)
     after, fingerprint = before.blended(live, weight), _fingerprint(live)
-    _refuse_repetition(updates, fingerprint)
-    classifier = model and SoundClassifier.load(model)
-    if classifier:
-        classifier.renormalize(after)
-    if not dry_run:
+    if not live.std.nan_to_num().any():
+        raise ValueError("All live clips are silent: record clips with sound")
+    updates = _check_log(stats, before, fingerprint, adapt)
+    skipped, accepted = {} if files is None else live.about["skipped"], True
+    if old:
+        new = copy.deepcopy(old)
+        skipped = skipped | _adapt(new, adapt, weight, (before, after), files, on_error)
+        accepted = accept is None or accept(old, new)
+    if accepted and not dry_run:
         log = {
             "when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "weight": weight,
             "live clips": live.clips.bins.n if live.clips else None, "statistics before": _back_up(stats).name,
             "live": fingerprint,
         }  # fmt: skip
-        if classifier:
-            log["model before"] = _back_up(Path(model)).name
-            classifier.save(model)
+        if old:
+            log |= {"adapt": adapt, "model before": _back_up(Path(model)).name}
+            new.save(model)
         after.about = {**before.about, "updates": [*updates, log]}
         after.save(stats)
-    return StatsUpdate(before.reduced(after.red_dims), after, live.reduced(after.red_dims))
+    update = StatsUpdate(before.reduced(after.red_dims), after, live.reduced(after.red_dims))
+    update.live.about = {"skipped": skipped}
+    return update

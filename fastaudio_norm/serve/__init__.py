@@ -5,7 +5,7 @@ import fastaudio  # first: other threads that import a module of this package wa
 import fastaudio_norm.serve.export  # adds `program` and `to_onnx` to `SoundClassifier`
 import fastaudio_norm.serve.int8  # adds `to_int8_onnx`
 import fastaudio_norm.serve.model_file  # adds `save` and `load` to it
-from fastaudio_norm.serve.classifier import SoundClassifier, WaveformModel
+from fastaudio_norm.serve.classifier import SoundClassifier, WaveformModel, check_front_end
 from fastaudio_norm.serve.convert import as_pipeline
 from fastaudio_norm.serve.final import FinalModel, train_final
 from fastaudio_norm.serve.exported import ExportedModel, load_model

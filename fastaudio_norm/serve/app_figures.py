@@ -13,14 +13,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from ..layers import AudioNorm, FrontEnd, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm
+from fastaudio_norm.layers import (
+    AudioNorm, BandMatch, FrontEnd, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm,
+)  # fmt: skip
 from .classifier import SoundClassifier, WaveformModel
 from .front_end import Decibels, Filters, Spectrum
 from .predict import Prediction
 from .resample import ResampleLayer
 
 # %% ../../nbs/serve/app_figures.ipynb #30510133
-_NORMALIZATIONS = (AudioNorm, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm)
+_NORMALIZATIONS = (AudioNorm, BandMatch, PCENLayer, RelaxedFreqNorm, ShortTimeNorm, SlidingNorm, SpecNorm)
 
 
 def _without_normalization(front):

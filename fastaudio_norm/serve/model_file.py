@@ -26,6 +26,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from fastaudio_norm.layers import (
     FRONT_ENDS,
     AudioNorm,
+    BandMatch,
     FrontEnd,
     GroupedSpecNorm,
     PCENLayer,
@@ -44,8 +45,8 @@ _KIND, _VERSIONS = "fastaudio_norm classifier", (1, 2)  # 1: always one label fo
 _LAYERS = {
     layer.__name__: layer
     for layer in (
-        AudioNorm, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer, RelaxedFreqNorm,
-        Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum, *FRONT_ENDS.values(),
+        AudioNorm, BandMatch, Decibels, Deltas, Downmix, Filters, GroupedSpecNorm, LoudestCrop, Pad, PCENLayer,
+        RelaxedFreqNorm, Resize, ShortTimeNorm, SlidingNorm, SpecNorm, Spectrum, *FRONT_ENDS.values(),
     )
 }  # fmt: skip
 _LAYERS["PCENNorm"] = partial(PCENLayer, None)  # the name of PCEN with fixed parameters in older files

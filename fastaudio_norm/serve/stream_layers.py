@@ -13,7 +13,7 @@ import torch
 import torchaudio
 from torch import nn
 
-from ..layers import PCENLayer, PCENStream, SlidingNorm, SlidingStream, SpecNorm
+from ..layers import BandMatch, PCENLayer, PCENStream, SlidingNorm, SlidingStream, SpecNorm
 from .front_end import Decibels, Downmix, Filters, Spectrum
 from .resample import ResampleLayer
 
@@ -115,6 +115,7 @@ def stream_of(
     return None
 
 
+@stream_of.register(BandMatch)
 @stream_of.register(Downmix)
 @stream_of.register(Filters)
 def _(layer):

@@ -13,7 +13,14 @@ from fastaudio_norm.stats.frequencies import (
 from fastaudio_norm.stats.groups import GroupStats, merge_groups
 from fastaudio_norm.stats.histogram import CELLS, Histogram
 from fastaudio_norm.stats.kernels import REASSOCIATE, compile_kernel, count_cells, map_in_threads
-from fastaudio_norm.stats.moments import Moments, as_rows, moments_per_row, row_moments
+from fastaudio_norm.stats.moments import (
+    Moments,
+    as_rows,
+    blend_moments,
+    merge_moments,
+    moments_per_row,
+    row_moments,
+)
 from fastaudio_norm.stats.recorder import StatsRecorder, format_span, settings_difference
 from fastaudio_norm.stats.reduction import common_recorder
 from fastaudio_norm.stats.sampling import SamplingErrors

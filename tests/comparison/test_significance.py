@@ -1,11 +1,11 @@
-"""The corrected t-test, and the correction for several comparisons."""
+"""The corrected t-test, the paired test of two models, and the correction for several comparisons."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor
+from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor, paired_clip_test
 
 
 def test_the_t_test_follows_nadeau_and_bengio():
@@ -81,3 +81,18 @@ def test_the_needed_number_of_clips_gives_the_margin():
     factor = needed_factor(4.0, 2.0, share=0.9)
     assert 16 * (0.1 + 0.9 / factor) == pytest.approx((2 / 1.4) ** 2)
     assert needed_factor(4.0, 2.0, share=0.1) == np.inf
+
+
+def test_two_models_are_compared_clip_by_clip():
+    differences = np.random.default_rng(0).choice([-1, 0, 1], 40, p=[0.1, 0.6, 0.3])
+    better, worse = (differences > 0).sum(), (differences < 0).sum()
+    mean, margin, p = paired_clip_test(differences)
+    peer = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    np.testing.assert_allclose([mean - margin, mean + margin], peer)
+    assert p == pytest.approx(2 * stats.binom(better + worse, 0.5).cdf(worse)) and better > worse  # exact McNemar test
+    assert paired_clip_test(-differences) == pytest.approx((-mean, margin, p))
+
+
+def test_models_that_do_not_differ_or_one_clip():
+    assert paired_clip_test([0.0] * 5) == (0, 0, 1)
+    assert np.isnan(paired_clip_test([1.0])[1])

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from drift_support import louder_statistics, save_model
 from fastai.torch_core import TensorImageBase
 
 from fastaudio_norm.measure import measure
-from fastaudio_norm.monitor import DriftMonitor, update_stats
+from fastaudio_norm.monitor import DriftMonitor, measure_live, update_stats
 from fastaudio_norm.serve import SoundClassifier
 from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import SpecNormalize
@@ -127,3 +128,94 @@ def test_the_table_shows_normalized_values_before_and_after(stats, louder):
     before, after = table["live, normalized"].iloc[-1].split(" → ")
     assert float(before.split(" ± ")[0]) > 0.5 and after == "0.00 ± 1.00"
     assert table["known, normalized"].iloc[-1].startswith("0.00 ± 1.00 → -")
+
+
+@pytest.fixture(scope="module")
+def arrived(made_up, measured):
+    "Live clips: the files of two folds."
+    return measure_live(sorted((made_up / "audio").glob("[12]-*")), measured)
+
+
+@pytest.fixture(scope="module")
+def plain(saved):
+    return saved("none")
+
+
+def changed_layers(before, after):
+    "Names of the buffers and parameters that differ, without their modules."
+    before, after = (SoundClassifier.load(file).state_dict() for file in (before, after))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    return {name.rpartition(".")[2] for name in after if name not in same}
+
+
+@pytest.mark.parametrize("adapt", ["batchnorm", "bands"])
+def test_other_methods_change_the_model_and_the_statistics(adapt, stats, arrived, plain, tmp_path):
+    model, before = tmp_path / "none.safetensors", stats.read_bytes()
+    model.write_bytes(plain.read_bytes())
+    update = update_stats(stats, arrived, 0.5, model, adapt=adapt)
+    expected = {"batchnorm": {"running_mean", "running_var"}, "bands": {"offset", "scale"}}
+    assert changed_layers(plain, model) == expected[adapt]
+    assert (tmp_path / "stats.1.json").read_bytes() == before
+    assert (tmp_path / "none.1.safetensors").read_bytes() == plain.read_bytes()
+    [entry] = StatsRecorder.load(stats).about["updates"]
+    assert entry["adapt"] == adapt and entry["live clips"] == len(arrived.files)
+    np.testing.assert_allclose(update.after.mean, 0.5 * update.before.mean + 0.5 * update.live.mean, rtol=1e-9)
+    with pytest.raises(ValueError, match="already blended in"):
+        update_stats(stats, arrived, 0.5, model, adapt=adapt)
+    with pytest.raises(ValueError, match=f"adapted the model by {adapt}: .* restore the backups"):
+        update_stats(stats, louder_statistics(update.before), model=model)
+
+
+def test_a_folder_is_measured_like_drift_measures_it(stats, arrived, measured, made_up, tmp_path):
+    monitor = DriftMonitor(measured)
+    monitor.merge(arrived.recorder.reduced(measured.red_dims))
+    live = tmp_path / "live"
+    live.mkdir()
+    for file in arrived.files:
+        (live / file.name).symlink_to(file)
+    (live / "bad.wav").write_bytes(b"no audio")
+    with pytest.raises(ValueError, match="bad.wav"):
+        update_stats(stats, live)
+    assert [*update_stats(stats, live, on_error="skip").live.about["skipped"]] == [str(live / "bad.wav")]
+    with pytest.raises(ValueError, match="already blended in"):
+        update_stats(stats, monitor.live)
+
+
+def test_silent_live_clips_count_unless_all_are_silent(stats, made_up, tmp_path):
+    live = tmp_path / "live"
+    live.mkdir()
+    soundfile.write(live / "silent.wav", np.zeros(8000), 16000)
+    with pytest.raises(ValueError, match="All live clips are silent"):
+        update_stats(stats, live)
+    (live / "sound.wav").symlink_to(next((made_up / "audio").iterdir()))
+    update_stats(stats, live)
+    assert StatsRecorder.load(stats).about["updates"][0]["live clips"] == 2
+
+
+def test_a_model_that_is_not_accepted_stays(stats, arrived, plain, tmp_path):
+    model, seen = tmp_path / "none.safetensors", []
+    model.write_bytes(plain.read_bytes())
+    before = stats.read_bytes()
+
+    def accept(old, new):
+        seen.append([sum(t.double().sum() for t in m.state_dict().values()) for m in (old, new)])
+        return False
+
+    update_stats(stats, arrived, 0.5, model, adapt="batchnorm", accept=accept)
+    assert stats.read_bytes() == before and model.read_bytes() == plain.read_bytes()
+    assert len(seen) == 1 and seen[0][0] != seen[0][1]
+
+
+def test_methods_that_cannot_work_are_refused(stats, louder, plain, tmp_path):
+    before, export = stats.read_bytes(), tmp_path / "model.onnx"
+    export.write_bytes(b"")
+    for options, message in (
+        ({"adapt": "tent"}, "`adapt` must be one of statistics, batchnorm, bands, got 'tent'"),
+        ({"adapt": "bands"}, "bands needs a model to adapt"),
+        ({"accept": lambda *_: True}, "`accept` needs a model"),
+        ({"adapt": "batchnorm", "model": plain}, "pass the folder of live clips, not statistics"),
+        ({"adapt": "bands", "model": export}, "is an export, which cannot be changed: update the .safetensors"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            update_stats(stats, louder, **options)
+    assert stats.read_bytes() == before

@@ -16,6 +16,7 @@ from fastaudio_norm.audio import SAMPLE_RATE
 from fastaudio_norm.layers import (
     ESTIMATES,
     AudioNorm,
+    BandMatch,
     PCENLayer,
     RelaxedFreqNorm,
     ShortTimeNorm,
@@ -100,7 +101,7 @@ SPEC_NORMS = [
     *(SpecNorm((2, 3), method) for method in ESTIMATES), SpecNorm((3,)),
     SpecNorm.from_statistics(torch.zeros(1, 1, 33, 1), torch.ones(1, 1, 33, 1), (0, 1, 3)),
     SlidingNorm(20), SlidingNorm(20, center=False, min_window=5), Deltas(),
-    RelaxedFreqNorm(), RelaxedFreqNorm(eps=1e-9),
+    RelaxedFreqNorm(), RelaxedFreqNorm(eps=1e-9), BandMatch(33),
 ]  # fmt: skip
 EXPORTED = {
     "waveform": ([], [
@@ -110,6 +111,7 @@ EXPORTED = {
     ]),
     "power": ([Spectrum(n_fft=64)], [
         PCENLayer(None, 500, scale=2.0**31), PCENLayer(33, 500), PCENLayer(None, 500, eps=1e-12),
+        BandMatch(33, power=True),
     ]),
     "decibels": ([Spectrum(n_fft=64), Decibels()], SPEC_NORMS),
 }  # fmt: skip

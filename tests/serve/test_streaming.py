@@ -13,7 +13,7 @@ from support import PROCESSES
 from torch import nn
 
 from fastaudio_norm.cli.main import main
-from fastaudio_norm.layers import AudioNorm, PCENLayer, SlidingNorm, SpecNorm
+from fastaudio_norm.layers import AudioNorm, BandMatch, PCENLayer, SlidingNorm, SpecNorm
 from fastaudio_norm.serve import ExportedModel, SoundClassifier, StreamingClassifier
 from fastaudio_norm.serve.front_end import Decibels, Downmix, Filters, Spectrum
 from fastaudio_norm.serve.resample import ResampleLayer
@@ -22,9 +22,12 @@ SR = 8000
 FILTERS = torch.rand(129, 12, generator=torch.Generator().manual_seed(0))
 MEL = [Spectrum(n_fft=256, hop_length=100), Filters.from_weights(FILTERS)]
 STATISTICS = SpecNorm.from_statistics(torch.full((1, 1, 12, 1), -20.0), torch.full((1, 1, 12, 1), 15.0), (0, 1, 3))
+MATCH = BandMatch(12)
+MATCH.offset += 3
+MATCH.scale *= 1.5
 
 CAUSAL = {
-    "statistics of a data set": [*MEL, Decibels(), STATISTICS],
+    "statistics of a data set": [*MEL, Decibels(), MATCH, STATISTICS],
     "no normalization, without padding at the ends": [Spectrum(n_fft=256, hop_length=300, center=False), Decibels()],
     "hop longer than half a window": [Spectrum(n_fft=256, hop_length=200), Decibels()],
     "PCEN": [*MEL, PCENLayer(None, 80, scale=2.0**31)],
