@@ -23,7 +23,7 @@ def _check_matchable(classifier):
     for layer in classifier.front:
         if isinstance(layer, FrontEnd):
             raise ValueError(
-                f"Matching bands is not available for {layer.network}, whose front end pads or limits its spectrograms: "
+                f"Matching bands is not available for {layer.network}, whose front end pads its spectrograms: "
                 "update statistics or batch normalization instead (--adapt statistics or batchnorm)"
             )
         per_bin = isinstance(layer, SpecNorm) and 2 not in layer.options["axes"]
