@@ -2297,6 +2297,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                           'fastaudio_norm/transforms/fitting.py'),
                                                    'fastaudio_norm.transforms.fitting._record': ( 'transforms/fitting.html#_record',
                                                                                                   'fastaudio_norm/transforms/fitting.py'),
+                                                   'fastaudio_norm.transforms.fitting.check_waveforms': ( 'transforms/fitting.html#check_waveforms',
+                                                                                                          'fastaudio_norm/transforms/fitting.py'),
                                                    'fastaudio_norm.transforms.fitting.record_training_split': ( 'transforms/fitting.html#record_training_split',
                                                                                                                 'fastaudio_norm/transforms/fitting.py'),
                                                    'fastaudio_norm.transforms.fitting.training_clips': ( 'transforms/fitting.html#training_clips',

@@ -19,7 +19,7 @@ from plum import NotFoundLookupError
 from ..layers import ESTIMATES, FRONT_ENDS, GroupedSpecNorm, SpecNorm, dataset_statistics
 from ..stats import GroupStats, StatsRecorder, format_span, settings_difference
 from .base import SpecNormalizer, known_groups
-from .fitting import record_training_split
+from .fitting import check_waveforms, record_training_split
 from .pretrained import PretrainedStats
 
 # %% ../../nbs/transforms/spectrogram.ipynb #3365fae8
@@ -56,6 +56,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
     """
 
     has_warned = False  # whether unknown settings were reported
+    waveform = "unknown"  # how the waveforms of measured statistics were normalized, see `check_waveforms`
     is_fitted = False  # whether this object has measured its statistics, so that another training split replaces them
     group = None  # of transforms that were pickled before groups existed
     parameters = ()  # `mean` and `std` stay on the CPU in float64; the layer for each batch has its device and dtype
@@ -85,6 +86,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
             raise ValueError("`std` must be at least 0, got a negative value")
 
     def setups(self, dl: DataLoader):
+        check_waveforms(self.waveform, dl)
         self._fit(dl)
 
     def encodes(self, x: TensorImage):  # replaces fastai's method for images
@@ -221,6 +223,7 @@ def _statistics_of(self: SpecNormalize, recorder):
 def _set_statistics(self: SpecNormalize, stats):
     pooled = stats.pooled if isinstance(stats, GroupStats) else stats
     (self.mean, self.std), self.settings = self._statistics_of(pooled), pooled.settings
+    self.waveform = pooled.about.get("waveform", "unknown")
     if self.group is not None:
         self.groups = {name: self._statistics_of(recorder) for name, recorder in stats.groups.items()}
 
@@ -263,7 +266,8 @@ def from_stats(
 ) -> "SpecNormalize":
     """A transform with known statistics. Without `group`, statistics of groups are used as one: the pooled ones.
 
-    Raises `ValueError` if the file is not valid, its dimensions do not fit, or `group` needs groups that it lacks.
+    Raises `ValueError` if the file is not valid, its dimensions do not fit, or `group` needs groups that it lacks; and
+    when loaders are made that normalize waveforms in another way than the measurement.
     """
     if isinstance(stats, PretrainedStats):
         if kwargs.get("group") is not None:

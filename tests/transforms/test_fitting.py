@@ -1,5 +1,6 @@
 """Transforms in real loaders: fitting on the training split, decoding, and recorded sound."""
 
+import pickle
 import re
 
 import numpy as np
@@ -18,8 +19,9 @@ from worker_functions import label_of
 
 from fastaudio_norm.audio import cached_clips
 from fastaudio_norm.data import get_dls, read_esc50
+from fastaudio_norm.measure import measure
 from fastaudio_norm.train import StatsCallback, spec_learner
-from fastaudio_norm.transforms import AudioNormalize, SpecNormalize
+from fastaudio_norm.transforms import AudioNormalize, ShortTimeNormalize, SpecNormalize
 from fastaudio_norm.transforms.fitting import training_clips
 
 SR = 16000
@@ -212,3 +214,16 @@ def test_statistics_of_recorded_clips_equal_those_of_all_training_frames(sounds,
         for found in (norm, stats.normalizers()[axes != (0, 2, 3)]):
             assert (found.mean.flatten() / mean - 1).abs().max() < 1e-6
             assert (found.std.flatten() / std - 1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("wave", [False, True])
+def test_statistics_of_other_waveforms_are_refused_when_loaders_are_made(made_up, df, tmp_path, wave):
+    spec = to_mel()
+    measure(made_up, spec=spec, wave=wave, fraction=0.1).save(tmp_path / "stats.json")
+    norm = pickle.loads(pickle.dumps(SpecNormalize.from_stats(tmp_path / "stats.json")))
+    plain, standardized, others = [], [AudioNormalize()], [[AudioNormalize("peak")], [ShortTimeNormalize()]]
+    right, wrong = (standardized, plain) if wave else (plain, standardized)
+    get_dls(df, made_up, item_tfms=right, batch_tfms=[spec, norm], num_workers=0)
+    for tfms in (wrong, *others):
+        with pytest.raises(ValueError, match="were measured on waveforms .* but the loaders have"):
+            get_dls(df, made_up, item_tfms=tfms, batch_tfms=[spec, norm], num_workers=0)
