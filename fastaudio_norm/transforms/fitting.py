@@ -88,7 +88,7 @@ def record_training_split(
                 _name_unusable_item(recorder, clips)
                 raise
 
-# %% ../../nbs/transforms/fitting.ipynb #b97eae2e
+# %% ../../nbs/transforms/fitting.ipynb #ae69fdf3
 def check_waveforms(
     measured: str | None,  # how the measured waveforms were normalized: "AudioNormalize", None or "unknown"
     dl: DataLoader,  # loader that the statistics will be used in
@@ -101,7 +101,8 @@ def check_waveforms(
     if measured == "unknown" or (standardized if measured else not found):
         return
     expected = "waveforms that AudioNormalize() had normalized" if measured else "waveforms as they were recorded"
+    got = " and ".join(found) or "no AudioNormalize"
     raise ValueError(
-        f"These statistics were measured on {expected}, but the loaders have {' and '.join(found) or 'no AudioNormalize'}. "
+        f"These statistics were measured on {expected}, but the loaders have {got}. "
         "Use the same transforms, or measure again: with wave=True or --wave for AudioNormalize(), without it otherwise"
     )
