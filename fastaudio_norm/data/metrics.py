@@ -42,7 +42,9 @@ def _mean_average_precision(targets, probabilities):
 
 
 def _f1_of_labels(targets, probabilities):
-    return f1_score(targets, probabilities > 0.5, average="macro", zero_division=np.nan)
+    predicted = probabilities > 0.5
+    used = (targets > 0).any(0) | predicted.any(0)
+    return np.mean(f1_score(targets, predicted, average=None, zero_division=0)[used]) if used.any() else np.nan
 
 
 METRICS = {  # by kind of target and name; the first metric of each kind is the default

@@ -136,4 +136,4 @@ def test_errors_end_all_processes_of_torchrun(fails, message, tmp_path):
     assert [rank.status for rank in ranks] == ([1, 1] if message else [0, 0]), printed
     assert message in printed[0][1]
     if not message:
-        assert all(out.splitlines()[-2:] == ["4 2", "4 2"] for out, _ in printed)
+        assert all(out.splitlines().count("4 2") == 2 for out, _ in printed)
