@@ -118,7 +118,7 @@ def _with_folder(name, family, rest, apply):
 
 # %% ../../nbs/audio/conditions.ipynb #20870ffa
 def make_conditions(
-    conditions: Sequence[str | Condition],  # short names, or conditions of your own
+    conditions: Sequence[str | Condition],  # short names, or your own conditions
     seed: int = 0,
 ) -> list[Condition]:
     "Conditions by their names. Raises `ValueError` for an unknown name, or a name that occurs twice."

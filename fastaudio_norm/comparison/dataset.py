@@ -113,7 +113,7 @@ def attributes(self: DataSet) -> dict:
     share = self.df.fold.isin(self.folds).mean() / len(self.folds)  # of all clips, the part in one fold
     metric = {name: getattr(self.metric, name) for name in ("name", "higher_is_better", "percent")}
     about = {"data": str(self), "target": self.target.kind, "classes": self.target.names, "metric": metric}
-    if "group" in self.df:  # in the order of the predictions; a clip without a group is a group of its own
+    if "group" in self.df:  # in the order of the predictions; a clip without a group forms a separate group
         groups = self.df.group.where(self.df.group.notna(), self.df.file).astype(str)
         about["groups"] = {fold: groups[self.df.fold == fold].tolist() for fold in self.folds}
     return about | {"valid_per_train": float(share / (1 - share))}

@@ -126,7 +126,7 @@ def compare_learners(
     rate: int = SAMPLE_RATE,  # sample rate that your loaders give the clips, Hz
     fit: Callable[[Learner], object] | None = None,  # trains a learner; default: one cycle, as the recipe says
     settings: dict | None = None,  # whatever else the results depend on; JSON must be able to hold it
-    metric: Metric | None = None,  # what the learner's first metric is; default: by its name
+    metric: Metric | None = None,  # the learner's first metric; default: by its name
     seed: int = 0,  # the same seed gives the same results; on a GPU, nearly the same
     deterministic: bool = False,  # whether results are exactly the same on a GPU too, which is slower
     out: str | Path | None = None,  # folder to save runs in, and to look for finished runs; default: not saved
@@ -134,7 +134,7 @@ def compare_learners(
     conditions: Sequence[str | Condition] = (),  # changes of the recording to evaluate under, see `make_condition`
     jobs: int = 1,  # number of processes that share the runs, the threads and the GPUs
 ) -> pd.DataFrame:  # one row per run, as from `compare`
-    """Train and validate a learner of your own for each normalization, fold and run.
+    """Train and validate your own learner for each normalization, fold and run.
 
     `make_learner`, `fit` and `cbs` must be functions; with several `jobs`, they must be at the top level of a .py file,
     and the call below `if __name__ == "__main__":`. Raises `ValueError` for unknown names, and for learners that cannot

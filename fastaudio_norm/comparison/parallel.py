@@ -199,7 +199,7 @@ def _launcher_ends():
 
 def in_ranks(
     train_all: Callable,  # called in rank 0 with a function as from `in_processes`; returns all rows
-    train: Callable,  # what trains a run, see `work`
+    train: Callable,  # function that trains a run, see `work`
     name: str,  # name of the results file, which must be the same in all processes
 ) -> list[dict]:  # all rows, in every process
     "Have runs trained by the processes of `torchrun`. Every process must call this."

@@ -177,7 +177,7 @@ def source_text(
 def describe_conditions(
     conditions: Sequence[Condition],
 ) -> list[list]:  # name, seed, and description or source text
-    "What identifies conditions, for the settings of a comparison."
+    "Identity of conditions, for the settings of a comparison."
     changes = [c.change for c in conditions]
     texts = [source_text(change, "change") if inspect.isfunction(change) else None for change in changes]
     return [[c.name, c.seed, text or c.description] for c, text in zip(conditions, texts)]

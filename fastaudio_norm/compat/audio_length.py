@@ -163,7 +163,7 @@ def _ogg_without_rest(content: mmap.mmap) -> BinaryIO | None:
 def with_length(
     path: str | os.PathLike,  # audio file
 ) -> str | bytes | BinaryIO:  # the path; or the content, with the length that an MP3 or FLAC file lacks
-    "What soundfile should open to read all samples of a file. Raises `OSError` if the file cannot be opened."
+    "Object that soundfile should open to read all samples of a file. Raises `OSError` if the file cannot be opened."
     with open(path, "rb") as file:
         start = file.read(4)
         repair = {b"fLaC": _flac_with_length, b"OggS": _ogg_without_rest}.get(start)

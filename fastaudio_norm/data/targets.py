@@ -110,7 +110,7 @@ def parse_labels(
 
 # %% ../../nbs/data/targets.ipynb #addccf7f
 class Target(NamedTuple):
-    "What a network predicts."
+    "Values that a network predicts."
 
     kind: str  # "label", "labels" or "numbers"
     names: list[str]  # classes, sorted; or names of the numbers

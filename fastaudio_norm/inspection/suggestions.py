@@ -20,7 +20,7 @@ class Suggestion(NamedTuple):
 
     text: str
     kind: str  # "measured" or "reasoned"
-    basis: str  # what was measured, or the reason
+    basis: str  # the measurement, or the reason
 
     def __str__(self) -> str:
         return f"{self.text} [{self.kind}: {self.basis}]"

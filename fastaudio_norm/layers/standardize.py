@@ -113,7 +113,7 @@ def _quartiles(x, axes):
     quartiles = torch.stack([_interpolated_quantile(ordered, q) for q in _QUARTILES])
     return quartiles.view(3, *(1 if d in axes else size for d, size in enumerate(x.shape)))
 
-# %% ../../nbs/layers/standardize.ipynb #bf6ec615
+# %% ../../nbs/layers/standardize.ipynb #4c961db6
 def clip_statistics(
     x: torch.Tensor,  # [batch, channel, frequency, time]
     axes: Sequence[int],  # dimensions to reduce over, without 0

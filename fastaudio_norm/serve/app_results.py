@@ -25,7 +25,7 @@ MAX_SECONDS = 600.0  # longer files are refused
 
 
 class Shown(NamedTuple):
-    "What the page shows of a file."
+    "Results that the page shows for a file."
 
     decision: str  # names of the classes, or the numbers
     outputs: dict[str, float]  # mean outputs of all windows, by name

@@ -53,7 +53,7 @@ def _open_onnx(path):
 # %% ../../nbs/serve/exported.ipynb #77aa7e54
 def load_model(
     path: str | Path,  # file of `save` (.safetensors), `save_program` (.pt2) or `to_onnx` (.onnx)
-    network: Callable[..., nn.Module] | None = None,  # for .safetensors: builds a network of your own, see `load`
+    network: Callable[..., nn.Module] | None = None,  # for .safetensors: builds your own network, see `load`
 ) -> WaveformModel:
     "Load a model for `predict`. Raises `OSError` if it cannot be opened, and `ValueError` if it is not a model file."
     path = Path(path)

@@ -51,7 +51,7 @@ class FinalModel(NamedTuple):
     stats: StatsRecorder | str  # statistics of the training clips, or the reason why there are none
     about: dict[str, str]  # data and settings, by topic
     scores: dict[str, str]  # formatted scores by fold
-    note: str  # which networks the scores are of
+    note: str  # networks that the scores belong to
     skipped: dict[str, str]  # reasons, by file name
 
 

@@ -72,7 +72,7 @@ _VISION = "vision_learner:"
 
 def arch_name(
     learn: Learner,
-) -> str | None:  # None: a network of your own
+) -> str | None:  # None: your own network
     "Name of a learner's network, as `network_function` accepts it."
     arch = getattr(learn, "arch", None)
     name = arch if isinstance(arch, str) else getattr(arch, "__name__", None)
@@ -233,7 +233,7 @@ def save(
 def load(
     cls: SoundClassifier,
     path: str | Path,  # file written by `save`
-    network: Callable[..., nn.Module] | None = None,  # builds a network of your own when it is called with `n_out`
+    network: Callable[..., nn.Module] | None = None,  # builds your own network when it is called with `n_out`
 ) -> SoundClassifier:
     """Read a classifier from a file.
 

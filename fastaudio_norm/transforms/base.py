@@ -45,7 +45,7 @@ def with_metadata(
 # %% ../../nbs/transforms/base.ipynb #6cc32e36
 def known_lengths(
     x: torch.Tensor,
-    what: object,  # what counts the padding if the lengths are unknown, for the warning
+    what: object,  # object that counts the padding if the lengths are unknown, for the warning
 ) -> tuple[int, ...] | None:
     "Lengths of the clips of a padded batch; None if there is no padding. Warns and returns None if they are unknown."
     lengths = vars(x).get("lengths")
@@ -61,7 +61,7 @@ def known_lengths(
 
 def known_groups(
     x: torch.Tensor,  # [batch, channel, frequency, time] or [channel, frequency, time]
-    what: object,  # what needs the groups, for the error
+    what: object,  # object that needs the groups, for the error
 ) -> tuple[str, ...]:  # one for each clip
     "Group of each clip. Raises `ValueError` if it is not known, as normalizing by other statistics would be wrong."
     groups, clips = vars(x).get("groups"), len(x) if x.ndim == 4 else 1

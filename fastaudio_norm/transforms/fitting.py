@@ -100,7 +100,7 @@ def check_waveforms(
     standardized = len(found) == 1 and found[0].startswith(AudioNormalize().name)  # `per_channel` or not
     if measured == "unknown" or (standardized if measured else not found):
         return
-    expected = "waveforms that AudioNormalize() had normalized" if measured else "waveforms as they were recorded"
+    expected = "waveforms that AudioNormalize() had normalized" if measured else "waveforms as recorded"
     got = " and ".join(found) or "no AudioNormalize"
     raise ValueError(
         f"These statistics were measured on {expected}, but the loaders have {got}. "

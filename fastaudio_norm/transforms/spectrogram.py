@@ -68,7 +68,7 @@ class SpecNormalize(SpecNormalizer, Normalize):
         axes: Sequence[int] = (0, 2, 3),  # dimensions to reduce over
         method: str = "zscore",  # "zscore", "minmax" or "robust"
         feature_range: Sequence[float] = (0, 1),  # interval that "minmax" maps minimum and maximum to
-        group: str | None = None,  # what the groups of clips are, such as "device": statistics of each; None: no groups
+        group: str | None = None,  # kind of the groups of clips, such as "device": statistics of each; None: no groups
     ):
         self.axes, self.method = tuple(axes), method
         self.feature_range = tuple(float(x) for x in feature_range)
