@@ -1103,6 +1103,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'fastaudio_norm/layers/front_ends.py'),
                                                   'fastaudio_norm.layers.front_ends.FrontEnd.log_mel': ( 'layers/front_ends.html#frontend.log_mel',
                                                                                                          'fastaudio_norm/layers/front_ends.py'),
+                                                  'fastaudio_norm.layers.front_ends.FrontEnd.mel_power': ( 'layers/front_ends.html#frontend.mel_power',
+                                                                                                           'fastaudio_norm/layers/front_ends.py'),
                                                   'fastaudio_norm.layers.front_ends.FrontEnd.settings': ( 'layers/front_ends.html#frontend.settings',
                                                                                                           'fastaudio_norm/layers/front_ends.py'),
                                                   'fastaudio_norm.layers.front_ends.KaldiFilterbank': ( 'layers/front_ends.html#kaldifilterbank',

@@ -40,25 +40,24 @@ def _held_out(args):
     return (read_clips(path, absent_ok=True) if df is None else df), path
 
 
-def _gate(args, held_out, files, skipped):
+def _gate(args, held_out, files, evaluations):
     "Function that evaluates a model before and after, prints the scores, and decides whether to write the files."
     from fastaudio_norm.monitor import evaluate_adaptation
 
     def accept(before, after):
-        evaluation = evaluate_adaptation(before, after, *held_out, files, args.on_error)
-        skipped.update(evaluation.skipped)
-        print(evaluation)
-        return args.force or not evaluation.is_worse
+        evaluations.append(evaluate_adaptation(before, after, *held_out, files, args.on_error))
+        print(evaluations[-1])
+        return args.force or not evaluations[-1].is_worse
 
     return accept
 
 # %% ../../nbs/cli/update.ipynb #e17ea21c
 def _live(args):
-    "Live audio: clips of a folder, measured like the statistics; or the file of statistics."
-    if not Path(args.live).is_dir():
-        if args.evaluate:
-            raise ValueError("--evaluate needs LIVE as a folder of audio, to check that no clip is in both")
+    "Folder or file of live audio; with --evaluate, the measured clips of the folder, whose names it needs."
+    if not args.evaluate:
         return args.live
+    if not Path(args.live).is_dir():
+        raise ValueError("--evaluate needs LIVE as a folder of audio, to check that no clip is in both")
     from fastaudio_norm.data import find_audio
     from fastaudio_norm.monitor import measure_live
     from fastaudio_norm.stats import StatsRecorder
@@ -69,23 +68,23 @@ def _live(args):
 def _update(args):
     from fastaudio_norm.monitor import update_stats
 
-    out, held_out, skipped = out_folder(args), _held_out(args), {}
+    out, held_out, evaluations = out_folder(args), _held_out(args), []
     if args.evaluate and not args.model:
         raise ValueError("--evaluate needs the model to evaluate: --model")
     if args.model and not held_out:
         print(_WARNING, file=sys.stderr)
-    live, verdict = _live(args), []
-    accept = held_out and _gate(args, held_out, live.files, skipped)
-    update = update_stats(
-        args.stats, live, args.weight, args.model, args.dry_run, args.adapt,
-        accept and (lambda *models: verdict.append(accept(*models)) or verdict[0]), args.on_error,
-    )  # fmt: skip
+    live = _live(args)
+    accept = held_out and _gate(args, held_out, live.files, evaluations)
+    update = update_stats(args.stats, live, args.weight, args.model, args.dry_run, args.adapt, accept, args.on_error)
     out.mkdir(parents=True, exist_ok=True)
     plot = out / "update.png"
     save_figure(update.show(), plot)
     print(f"{update.table().to_string()}\n\nPlot: {plot}")
-    status = report_skipped(update.live.about["skipped"] | skipped)
-    if verdict == [False]:
+    skipped = update.live.about["skipped"]
+    for evaluation in evaluations:
+        skipped = skipped | evaluation.skipped
+    status = report_skipped(skipped)
+    if evaluations and evaluations[0].is_worse and not args.force:
         print("The score got worse, so nothing was changed; --force updates the files nevertheless.")
         return 1
     if args.dry_run:

@@ -10,6 +10,7 @@ __all__ = ['FRONT_ENDS', 'FrontEnd', 'KaldiFilterbank', 'ASTFrontEnd', 'BEATsFro
 from functools import partial
 
 import torch
+from fastcore.basics import patch
 from torch import nn
 from .base import Layer, in_float64
 from .mel import centred, filter_power, frame_power, mel_filters
@@ -127,6 +128,15 @@ class BEATsFrontEnd(KaldiFilterbank):
         super().__init__(_hann(400, periodic=False).pow(0.85))  # Povey's window
 
 # %% ../../nbs/layers/front_ends.ipynb #b1f0c011
+@patch
+def mel_power(self: FrontEnd, x: torch.Tensor) -> torch.Tensor:
+    "Power in mel bands [..., mel bands, frames] of waveforms [..., samples], with frames as in `torch.stft`."
+    margin = (self.n_fft - len(self.window)) // 2
+    window = nn.functional.pad(self.window, (margin, margin))
+    frames = centred(x, self.n_fft).unfold(-1, self.n_fft, self.hop)
+    return filter_power(frame_power(frames, window, self.n_fft), self.filters)
+
+
 class PaSSTFrontEnd(FrontEnd):
     """The spectrogram of PaSST and EfficientAT, as long as the clip.
 
@@ -142,10 +152,7 @@ class PaSSTFrontEnd(FrontEnd):
 
     def log_mel(self, x: torch.Tensor) -> torch.Tensor:
         x = x[..., 1:] - 0.97 * x[..., :-1]
-        frames = centred(x, self.n_fft).unfold(-1, self.n_fft, self.hop)
-        margin = (self.n_fft - len(self.window)) // 2
-        power = frame_power(frames, nn.functional.pad(self.window, (margin, margin)), self.n_fft)
-        return (filter_power(power, self.filters) + 1e-5).log()
+        return (self.mel_power(x) + 1e-5).log()
 
 # %% ../../nbs/layers/front_ends.ipynb #b1f0c014
 def _resized(x, samples, repeat):
@@ -176,8 +183,7 @@ class WhisperFrontEnd(FrontEnd):
 
     def log_mel(self, x: torch.Tensor) -> torch.Tensor:
         x = _resized(x, 30 * self.rate, repeat=False)
-        power = frame_power(centred(x, self.n_fft).unfold(-1, self.n_fft, self.hop), self.window, self.n_fft)
-        spec = filter_power(power, self.filters)[..., :-1].clamp(min=1e-10).log10()
+        spec = self.mel_power(x)[..., :-1].clamp(min=1e-10).log10()
         return spec.maximum(spec.amax((-2, -1), keepdim=True) - 8)
 
 # %% ../../nbs/layers/front_ends.ipynb #b1f0c016
@@ -196,8 +202,7 @@ class CLAPFrontEnd(FrontEnd):
 
     def log_mel(self, x: torch.Tensor) -> torch.Tensor:
         x = _resized(x, 10 * self.rate, repeat=True)
-        power = frame_power(centred(x, self.n_fft).unfold(-1, self.n_fft, self.hop), self.window, self.n_fft)
-        return 10 * filter_power(power, self.filters).clamp(min=1e-10).log10()
+        return 10 * self.mel_power(x).clamp(min=1e-10).log10()
 
 
 FRONT_ENDS = {kind.name: kind for kind in (ASTFrontEnd, BEATsFrontEnd, PaSSTFrontEnd, WhisperFrontEnd, CLAPFrontEnd)}

@@ -77,6 +77,7 @@ def _interpolated_quantile(ordered, q):
 
 
 _QUARTILES = (0.25, 0.5, 0.75)
+_LONG = 12_000  # values in a row; from here on, partitions are faster than sorting
 
 
 def _place(row, ranks):
@@ -91,10 +92,10 @@ def _place(row, ranks):
         _place(row[rank + 2 :], [r - rank - 2 for r in ranks[middle + 1 :]])
 
 
-def _with_ordered_quartiles(values, long=12_000):
-    "Sorted rows; in rows of at least `long` values, only those between which the quartiles lie are in their places."
+def _with_ordered_quartiles(values):
+    "Sorted rows; in long rows, only the values between which the quartiles lie are in their places."
     n = values.shape[-1]
-    if n < long:
+    if n < _LONG:
         return np.sort(values, -1)
     values = np.array(values, order="C")
     for row in values.reshape(-1, n):

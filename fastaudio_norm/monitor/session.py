@@ -31,6 +31,7 @@ class DriftSession:
     ):
         self.monitor = DriftMonitor(stats)
         self.read, self.counted = live_spectrogram(self.monitor.known), set()
+        self.latest = None  # report on the clips so far, as soon as one was asked for
 
     def add(
         self,
@@ -43,10 +44,13 @@ class DriftSession:
             features = clip.add(*spectrogram, by_clip=False)
             self.monitor.merge(clip.recorder.reduced(self.monitor.known.red_dims), features)
             self.counted.add(content)
+            self.latest = None
 
     def report(self) -> Drift | None:
         "Comparison of the clips so far with the known ones; None if there are fewer than two."
-        return self.monitor.report() if self.monitor.clips > 1 else None
+        if self.latest is None and self.monitor.clips > 1:
+            self.latest = self.monitor.report()
+        return self.latest
 
     def show(self) -> Figure | None:
         "Plot of `report`, without a title and small, for a page; None if there are fewer than two clips."

@@ -1,5 +1,5 @@
 import pytest
-from drift_support import random_clips, recorded
+from drift_support import louder_statistics, random_clips, recorded
 
 from fastaudio_norm.measure import measure
 
@@ -8,6 +8,12 @@ from fastaudio_norm.measure import measure
 def measured(made_up):
     "Statistics of the 50 synthetic clips."
     return measure(made_up)
+
+
+@pytest.fixture(scope="session")
+def louder(measured):
+    "Statistics of random clips that are 20 dB louder than the synthetic clips."
+    return louder_statistics(measured)
 
 
 @pytest.fixture(scope="session")

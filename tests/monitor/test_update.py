@@ -14,16 +14,6 @@ from fastaudio_norm.stats import StatsRecorder
 from fastaudio_norm.transforms import SpecNormalize
 
 
-@pytest.fixture(scope="module")
-def measured(made_up):
-    return measure(made_up)
-
-
-@pytest.fixture(scope="module")
-def louder(measured):
-    return louder_statistics(measured)
-
-
 @pytest.fixture
 def stats(measured, tmp_path):
     "File of statistics."
