@@ -39,11 +39,11 @@ def _is_mp3_frame(content: bytes, at: int, like: int) -> bool:
     return bool(same and _mp3_frame_size(content, at) and not (content[at + 2] ^ content[like + 2]) & 0x0C)
 
 
-def _next_mp3_frame(content: bytes, at: int) -> int:
-    "Position of the first frame from `at` on that another frame follows; -1 without such a frame."
+def _next_mp3_frame(content: bytes, at: int, like: int | None = None) -> int:
+    "Position of the first frame from `at` on, like the one at `like` if given, that another frame follows; -1 without."
     while (at := content.find(b"\xff", at)) >= 0:
         size = _mp3_frame_size(content, at)
-        if size and _is_mp3_frame(content, at + size, at):
+        if size and _is_mp3_frame(content, at + size, at) and (like is None or _is_mp3_frame(content, at, like)):
             return at
         at += 1
     return -1
@@ -80,7 +80,7 @@ def _mp3_with_length(content: mmap.mmap) -> BinaryIO | None:
             if first + size > len(content):
                 break
             frames, first = frames + 1, first + size
-        end, first = first, _next_mp3_frame(content, first)
+        end, first = first, _next_mp3_frame(content, first, start)
     return io.BytesIO(_xing_frame(content[start : start + 4], frames, end - start) + content[start:end])
 
 # %% ../../nbs/compat/audio_length.ipynb #e4c597af

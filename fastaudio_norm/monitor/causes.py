@@ -35,27 +35,27 @@ def _tilt(m, slope, change):
     return m.levels + change + slope * _octaves(m, 1000)
 
 
-def _low_pass(m, cutoff, slope):
-    return m.levels - (slope * _octaves(m, cutoff)).clip(0, _DEEPEST)
-
-
 def _high_pass(m, cutoff, slope):
-    return m.levels - (-slope * _octaves(m, cutoff)).clip(0, _DEEPEST)
+    "Butterworth filter."
+    return m.levels - db(1 + as_power(-slope * _octaves(m, cutoff))).clip(0, _DEEPEST)
 
 
-def _band_pass(m, low, high, slope):
-    outside = np.maximum(-slope * _octaves(m, low), slope * _octaves(m, high))
-    return m.levels - outside.clip(0, _DEEPEST)
+def _low_pass(m, cutoff, slope):
+    return _high_pass(m, cutoff, -slope)
+
+
+def _band_pass(m, low, high, slope, upper_slope):
+    return np.minimum(_high_pass(m, min(low, high), slope), _low_pass(m, max(low, high), upper_slope))
 
 
 def _missing_band(m, low, high, depth):
     inside = np.minimum(60 * _octaves(m, low), -60 * _octaves(m, high))
-    return m.levels - inside.clip(0, max(depth, 0))
+    return m.levels - inside.clip(0, depth)
 
 
 def _hum(m, mains, power, slope, harmonics):
     k = np.arange(1.0, max(1, int(m.hz[-1] / mains)) + 1)[:40]
-    weights = k ** -np.clip(slope, 0, 6) / (1 + (k / max(harmonics, 0.5)) ** 12)
+    weights = k ** -slope / (1 + (k / harmonics) ** 12)
     lines = sum(w * line_response(m.hz, m.resolution, mains * i) for i, w in zip(k, weights))
     return db(m.power + (as_power(power) * lines)[:, None])
 
@@ -68,7 +68,7 @@ def _noise_power(m, power, slope, follow):
     "Power of noise [clips, bins, 1]; its spectral density has a slope, and its level can follow the level of the clip."
     widths = np.gradient(m.hz) / m.resolution
     clip = db(m.power.sum(1).mean(1))
-    level = power + np.clip(follow, 0, 1) * (clip - clip.mean())
+    level = power + follow * (clip - clip.mean())
     return as_power(level[:, None, None] + db(widths)[:, None] + slope * _octaves(m, 1000))
 
 
@@ -76,8 +76,8 @@ def _noise(m, power, slope, follow):
     return db(m.power + _noise_power(m, power, slope, follow) * m.fluctuation)
 
 
-def _reverberation(m, reflections):
-    return db(m.power + as_power(reflections) * m.power.mean(2, keepdims=True))
+def _reverberation(m, change, slower):
+    return m.levels + change, -slower * np.array([0.5, 1])
 
 
 def _clipping(m, limit, change=0.0):
@@ -91,7 +91,7 @@ def _clipping(m, limit, change=0.0):
 
 def _coding(m, mask):
     "A coder drops what its strongest neighbours mask."
-    return m.levels - 20 * (m.levels < m.levels.max(1, keepdims=True) - max(mask, 20))
+    return m.levels - 20 * (m.levels < m.levels.max(1, keepdims=True) - mask)
 
 # %% ../../nbs/monitor/causes.ipynb #5402404d
 def format_hz(hz: float) -> str:
@@ -99,9 +99,12 @@ def format_hz(hz: float) -> str:
     return f"{hz / 1000:.1f} kHz" if hz >= 1000 else f"{hz:.0f} Hz"
 
 
-def _say_filter(m, low=None, high=None, slope=24.0):
-    sides = [("below", low), ("above", high)]
-    return "; ".join(f"everything {side} {format_hz(hz)} gone (-{slope:.0f} dB/octave)" for side, hz in sides if hz)
+def _say_filter(side, hz, slope):
+    return f"everything {side} {format_hz(hz)} gone (-{slope:.0f} dB/octave)"
+
+
+def _say_band_pass(m, low, high, slope, upper_slope):
+    return f"{_say_filter('below', low, slope)}; {_say_filter('above', high, upper_slope)}"
 
 
 def _say_missing_band(m, low, high, depth):
@@ -125,8 +128,7 @@ def _say_tone(m, hz, power):
 
 
 def _say_noise(m, *parameters):
-    ratio = db(m.power.mean(2).sum(1)) - db(_noise_power(m, *parameters).sum((1, 2)))
-    return f"background noise, signal-to-noise ratio {ratio.mean():.0f} dB"
+    return f"background noise, mean level up {(_noise(m, *parameters) - m.levels).mean():.0f} dB"
 
 
 def _say_clipping(m, limit, change=0.0):
@@ -142,6 +144,7 @@ class _Cause(NamedTuple):
     change: Callable
     starts: list  # parameters to try
     steps: tuple  # of the search around the best start
+    bounds: tuple  # lowest and highest value of each parameter
     say: Callable
 
 
@@ -162,52 +165,58 @@ def _causes(m, observed):
     powers = np.linspace(quiet, peak, 6)
     loud, gap = db(m.power.sum(1)).max(), _widest_gap(observed, hz)
     top = hz[np.argmax(observed[: len(hz)])]
+    hertz, steepness, change, power = (hz[1], hz[-1]), (6, 300), (-80, 80), (quiet - 40, peak + 40)
     hums = {
         f"hum, {mains} Hz": _Cause(
             lambda m, *p, mains=mains: _hum(m, mains, *p), [*product(powers, (1, 2), (1, 6))], (5, 0.5, 3),
-            lambda m, *p, mains=mains: _say_hum(m, mains, *p),
+            (power, (0, 6), (0.5, 40)), lambda m, *p, mains=mains: _say_hum(m, mains, *p),
         ) for mains in (50, 60)
     }  # fmt: skip
     return {
-        "gain": _Cause(_gain, [(g,) for g in (-20, -8, 8, 20)], (6,), _say_gain),
-        "tilt": _Cause(_tilt, [*product((-3, -1, 1, 3), (-3, 3))], (0.7, 3),
+        "gain": _Cause(_gain, [(g,) for g in (-20, -8, 8, 20)], (6,), (change,), _say_gain),
+        "tilt": _Cause(_tilt, [*product((-3, -1, 1, 3), (-3, 3))], (0.7, 3), ((-12, 12), change),
                        lambda m, slope, g: f"spectrum tilted by {slope:+.1f} dB/octave"),
-        "low-pass": _Cause(_low_pass, [*product(cutoffs[1:], (15, 60))], (300, 8),
-                           lambda m, hz, slope: _say_filter(m, high=hz, slope=slope)),
-        "high-pass": _Cause(_high_pass, [*product(cutoffs[:-1], (15, 60))], (50, 8),
-                            lambda m, hz, slope: _say_filter(m, low=hz, slope=slope)),
-        "band-pass": _Cause(_band_pass, [*product((200, 500), (2000, 4000), (24, 60))], (50, 300, 8), _say_filter),
-        "missing band": _Cause(
-            _missing_band, [gap], (gap[0] * 0.05, gap[1] * 0.05, 5),
-            _say_missing_band),
+        "low-pass": _Cause(_low_pass, [*product(cutoffs[1:], (15, 60))], (300, 8), (hertz, steepness),
+                           lambda m, hz, slope: _say_filter("above", hz, slope)),
+        "high-pass": _Cause(_high_pass, [*product(cutoffs[:-1], (15, 60))], (50, 8), (hertz, steepness),
+                            lambda m, hz, slope: _say_filter("below", hz, slope)),
+        "band-pass": _Cause(_band_pass, [*product((200, 500), (2000, 4000), (24, 60), (24, 60))], (50, 300, 8, 8),
+                            (hertz, hertz, steepness, steepness), _say_band_pass),
+        "missing band": _Cause(_missing_band, [gap], (gap[0] * 0.05, gap[1] * 0.05, 5), (hertz, hertz, (3, 80)),
+                               _say_missing_band),
         **hums,
-        "tone": _Cause(_tone, [(top, power) for power in powers], (top * 0.02, 5), _say_tone),
-        "noise": _Cause(_noise, [*product(powers - 10, (0, -3), (0, 1))], (5, 1, 0.3), _say_noise),
-        "reverberation": _Cause(_reverberation, [(w,) for w in (-12, -6, 0, 6)], (3,),
-                                lambda m, w: f"reverberation, reflections at {w:+.0f} dB"),
-        "clipping": _Cause(_clipping, [(loud + change,) for change in (-25, -15, -5)], (5,), _say_clipping),
-        "overdrive": _Cause(_clipping, [*product((loud - 15, loud - 5), (8, 20))], (5, 5), _say_clipping),
-        "coding": _Cause(_coding, [(mask,) for mask in (35, 50, 65)], (5,),
-                         lambda m, mask: f"lossy coding, levels {max(mask, 20):.0f} dB below the strongest removed"),
+        "tone": _Cause(_tone, [(top, level) for level in powers], (top * 0.02, 5), (hertz, power), _say_tone),
+        "noise": _Cause(_noise, [*product(powers - 10, (0, -3), (0, 1))], (5, 1, 0.3), (power, (-6, 6), (0, 1)),
+                        _say_noise),
+        "reverberation": _Cause(_reverberation, [*product((0, 4), (0.15, 0.3))], (3, 0.1), (change, (0, 1)),
+                                lambda m, g, slower: "reverberation: levels fall more slowly"),
+        "clipping": _Cause(_clipping, [(loud + g,) for g in (-25, -15, -5)], (5,), ((loud - 80, loud),),
+                           _say_clipping),
+        "overdrive": _Cause(_clipping, [*product((loud - 15, loud - 5), (8, 20))], (5, 5), ((loud - 80, loud), (3, 80)),
+                            _say_clipping),
+        "coding": _Cause(_coding, [(mask,) for mask in (35, 50, 65)], (5,), ((20, 100),),
+                         lambda m, mask: f"lossy coding, levels {mask:.0f} dB below the strongest removed"),
     }  # fmt: skip
 
 # %% ../../nbs/monitor/causes.ipynb #ef94468e
-_PER_PARAMETER, _SEARCHED, _SEARCHES = 4.0, 3, 25
+_PER_PARAMETER, _SEARCHES = 4.0, 25
 
 
 def _search(distance, cause, start):
     "Improve the parameters `start`."
     start = np.array(start, float)
     simplex = np.vstack([start, start + np.diag(cause.steps)])
-    options = {"maxfev": _SEARCHES * len(start), "initial_simplex": simplex}
-    found = optimize.minimize(lambda p: distance(cause.change, *p), start, method="Nelder-Mead", options=options)
-    return found.fun, found.x
+    low, high = np.transpose(cause.bounds)
+    options = {"maxfev": _SEARCHES * len(start), "initial_simplex": simplex.clip(low, high)}
+    misfit = lambda p: distance(cause.change, *p.clip(low, high))  # noqa: E731
+    found = optimize.minimize(misfit, start, method="Nelder-Mead", options=options)
+    return found.fun, found.x.clip(low, high)
 
 
 def compare_causes(
     live: StatsRecorder,  # live clips, per frequency bin, recorded with `clips`
     known: StatsRecorder,  # training clips, recorded in the same way
-) -> pd.DataFrame:  # a row per cause, the best first; columns: `words`, `distance`, `parameters`
+) -> pd.DataFrame:  # a row per cause that fits better than no change, the best first: `words`, `distance`, `parameters`
     """Test possible causes of drift against each other; `attrs["no change"]` is the distance of no change.
 
     The table is empty unless the statistics are of spectrograms in dB whose settings determine the frequencies.
@@ -216,7 +225,7 @@ def compare_causes(
     hz = bin_frequencies(settings)
     if hz is None or not settings.get("to_db") or len(hz) < 8 or not {"sr", "n_fft"} <= settings.keys():
         return pd.DataFrame({"words": [], "distance": [], "parameters": []})
-    model = ClipModel(known)
+    model = ClipModel(known, live)
     observed = model.observed(live, known)
     whiten = np.linalg.inv(np.linalg.cholesky(model.noise(observed, live)))
 
@@ -225,15 +234,13 @@ def compare_causes(
 
     for name, cause in _causes(model, observed).items():
         scored = [(distance(cause.change, *p), p) for p in cause.starts]
-        rows.append((*min(scored, key=lambda pair: pair[0]), name, cause))
-    rows.sort(key=lambda row: row[0])
-    for i, (found, start, name, cause) in enumerate(rows):
-        if i < _SEARCHED or name == "gain":
-            rows[i] = (*min([_search(distance, cause, start), (found, start)], key=lambda pair: pair[0]), name, cause)
+        best = min(scored, key=lambda pair: pair[0])
+        rows.append((*min(best, _search(distance, cause, best[1]), key=lambda pair: pair[0]), name, cause))
     content = {name: (cause.say(model, *p), found + _PER_PARAMETER * len(p), len(p)) for found, p, name, cause in rows}
     table = pd.DataFrame.from_dict(content, "index", columns=["words", "distance", "parameters"])
-    table = table.sort_values("distance")
-    table.attrs |= {"no change": distance(_gain, 0), "numbers": len(observed)}
+    no_change = distance(_gain, 0)
+    table = table[table.distance < no_change].sort_values("distance")
+    table.attrs |= {"no change": no_change, "numbers": len(observed)}
     return table
 
 # %% ../../nbs/monitor/causes.ipynb #81137e76
@@ -244,8 +251,8 @@ def name_cause(
     causes: pd.DataFrame,  # from `compare_causes`
 ) -> list[str]:  # one description
     "Describe the most likely cause of drift, or say that it is not recognized."
-    best, no_change = causes.distance.min(), causes.attrs.get("no change", 0)
-    if not best < no_change or best > max(0.5 * no_change, distributions.chi2.isf(0.01, causes.attrs["numbers"])):
+    best = causes.distance.min()
+    if causes.empty or best > max(causes.attrs["no change"] / 2, distributions.chi2.isf(0.01, causes.attrs["numbers"])):
         return ["cause not recognized"]
     simple = causes[causes.parameters <= causes.parameters.iloc[0]]
     return [" or ".join(simple.words[simple.distance < best + _AS_LIKELY][:2])]

@@ -16,7 +16,9 @@ from ..stats import StatsRecorder, bin_frequencies
 
 # %% ../../nbs/monitor/clip_model.ipynb #f08cc255
 _CLIPS, _QUANTILES = 16, 5
-_GAIN_ERROR, _BIN_ERROR, _SPREAD_ERROR, _RELATIVE_ERROR = 1.0, 1.0, 0.06, 0.1  # dB, dB, log dB, share
+_GAIN_ERROR, _BIN_ERROR, _SPREAD_ERROR, _RELATIVE_ERROR = 1.0, 1.0, 0.06, 0.15  # dB, dB, log dB, share
+_STEEPNESS_ERROR, _ASYMMETRY_ERROR = 0.05, 0.03  # log dB, of rises and falls together and of each
+_STEEPNESS_OF_SPREAD = 0.3  # change of steepness per change of spread, measured with white noise on ESC-50
 
 
 def db(power: np.ndarray) -> np.ndarray:
@@ -30,14 +32,15 @@ def as_power(level: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/monitor/clip_model.ipynb #3c101be3
 def _bands_of_features(groups, sizes):
-    "Matrix from clip features to means of bands, peak and spreads of bands."
+    "Matrix from clip features to means of bands, peak, spreads of bands and decay."
     n = len(sizes)
-    matrix = np.zeros((2 * n + 1, groups["spread"].stop))
+    matrix = np.zeros((2 * n + 3, groups["decay"].stop))
     matrix[:n, 0] = 1  # level of the clip
     matrix[: n - 1, groups["shape"]] = np.eye(n - 1)
     matrix[n - 1, groups["shape"]] = -sizes[:-1] / sizes[-1]  # the bands' levels have the mean `level`
     matrix[n, 1] = 1
-    matrix[n + 1 :, groups["spread"]] = np.eye(n)
+    matrix[n + 1 : -2, groups["spread"]] = np.eye(n)
+    matrix[-2:, groups["decay"]] = np.eye(2)
     return matrix
 
 
@@ -47,11 +50,12 @@ class ClipModel:
     def __init__(
         self,
         known: StatsRecorder,  # per frequency bin, recorded with `clips` and with settings that determine frequencies
+        live: StatsRecorder,  # the clips to explain, recorded in the same way
     ):
         clips = known.clips
         self.hz, self.clips, self.bands = bin_frequencies(known.settings), clips.bins.n, clips.bands
         self.resolution = known.settings["sr"] / (known.settings.get("win_length") or known.settings["n_fft"])  # Hz
-        self.floor = float(known.moments.low.min())  # level of digital silence, dB, if there is any
+        self.floor = float(min(known.moments.low.min(), live.moments.low.min()))  # level of digital silence, if any
         parts = np.array_split(np.arange(len(self.hz)), self.bands)
         self._sizes, self._starts = np.array([len(part) for part in parts]), np.array([part[0] for part in parts])
         self._band = np.repeat(np.arange(self.bands), self._sizes)
@@ -69,12 +73,12 @@ class ClipModel:
         return np.random.default_rng(0).permuted(factors, axis=1)
 
     def _simulate(self, bins):
-        rng, n, zero = np.random.default_rng(0), self.bands, np.zeros(len(self.mean))
-        values, vectors = np.linalg.eigh(self._covariance)
-        offsets = rng.standard_normal((_CLIPS, len(zero))) @ (vectors * np.sqrt(values.clip(0))).T
+        rng, n = np.random.default_rng(0), self.bands
+        values, vectors = np.linalg.eigh(self._covariance[:-2, :-2])  # quantiles have no steepness
+        offsets = rng.standard_normal((_CLIPS, len(values))) @ (vectors * np.sqrt(values.clip(0))).T
         offsets -= offsets.mean(0)
         steps = distributions.norm.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
-        spreads = np.expm1((self.mean[n + 1 :] + offsets[:, n + 1 :]).clip(0.05))[:, self._band]
+        spreads = np.expm1((self.mean[n + 1 : -2] + offsets[:, n + 1 :]).clip(0.05))[:, self._band]
         return (bins + offsets[:, self._band])[..., None] + spreads[..., None] * steps / steps.std()
 
     def _summarize(self, levels):
@@ -87,20 +91,24 @@ def observed(
     self: ClipModel,
     live: StatsRecorder,  # live clips, per frequency bin
     known: StatsRecorder,  # the clips that this model was made of
-) -> np.ndarray:  # [bins + 1 + bands]
-    "Differences between live and known clips: mean of each bin and peak in dB, spread of each band in log dB."
-    features = live.clips.features.mean - known.clips.features.mean
-    return np.concatenate([live.clips.bins.mean - known.clips.bins.mean, features[1:2], features[-self.bands :]])
+) -> np.ndarray:  # [bins + 1 + bands + 2]
+    "Differences between live and known clips: means of bins and peak in dB; spreads of bands, rises, falls in log dB."
+    features, peak = live.clips.features.mean - known.clips.features.mean, slice(1, 2)
+    temporal = slice(known.clips.groups["spread"].start, None)
+    return np.concatenate([live.clips.bins.mean - known.clips.bins.mean, features[peak], features[temporal]])
 
 
 @patch
 def predict(
     self: ClipModel,
-    change: Callable,  # from this model and parameters to changed levels [clips, bins, quantiles]
+    change: Callable,  # from this model and parameters to levels [clips, bins, quantiles], or to levels and steepness
     *parameters: float,
-) -> np.ndarray:  # [bins + 1 + bands]
+) -> np.ndarray:  # [bins + 1 + bands + 2]
     "Differences that a change of the sound would cause."
-    return self._summarize(np.maximum(change(self, *parameters), self.floor)) - self._base
+    changed = change(self, *parameters)
+    levels, steepness = changed if isinstance(changed, tuple) else (changed, np.zeros(2))
+    differences = self._summarize(np.maximum(levels, self.floor)) - self._base
+    return np.append(differences, steepness + _STEEPNESS_OF_SPREAD * differences[-self.bands :].mean())
 
 
 @patch
@@ -108,25 +116,27 @@ def noise(
     self: ClipModel,
     observed: np.ndarray,  # from `observed`
     live: StatsRecorder,  # live clips, per frequency bin
-) -> np.ndarray:  # [bins + 1 + bands, bins + 1 + bands]
+) -> np.ndarray:  # [bins + 1 + bands + 2, bins + 1 + bands + 2]
     """Covariance of the observed differences, from the choice of clips and from errors of the model.
 
     If live clips resemble each other more than known clips do, for example because hum covers them, the covariance is
     reduced to their variances.
     """
     n, n_live = len(self.hz), live.clips.bins.n
-    spread = np.zeros((n + 1 + self.bands, len(self.mean)))  # from bands to bins
+    spread = np.zeros((len(observed), len(self.mean)))  # from bands to bins
     spread[np.arange(n), self._band] = 1
-    spread[n:, self.bands :] = np.eye(self.bands + 1)
+    spread[n:, self.bands :] = np.eye(self.bands + 3)
     covariance = spread @ self._covariance @ spread.T
     covariance[np.arange(n), np.arange(n)] += self._within
     ratio = (live.clips.bins.covariance + 0.1) / (covariance.diagonal()[:n] + 0.1)
     scale = np.sqrt(np.append(ratio.clip(0.01, 1), np.ones(len(observed) - n)))
     covariance *= scale * scale[:, None] * (1 / n_live + 1 / self.clips)
-    errors = np.where(np.arange(len(observed)) <= n, _BIN_ERROR, _SPREAD_ERROR)
-    gain = _GAIN_ERROR * (np.arange(len(observed)) <= n)
+    errors = np.repeat([_BIN_ERROR, _SPREAD_ERROR, _ASYMMETRY_ERROR], [n + 1, self.bands, 2])
+    gain = np.repeat([_GAIN_ERROR, 0, 0], [n + 1, self.bands, 2])
+    uncertain = _STEEPNESS_ERROR + _STEEPNESS_OF_SPREAD * np.abs(observed[n + 1 : -2].mean())
+    steepness = np.repeat([0, 0, uncertain], [n + 1, self.bands, 2])
     ridge = 0.1 * covariance.diagonal() + errors**2 + np.square(_RELATIVE_ERROR * observed)
-    return 0.9 * covariance + np.diag(ridge) + np.outer(gain, gain)
+    return 0.9 * covariance + np.diag(ridge) + np.outer(gain, gain) + np.outer(steepness, steepness)
 
 # %% ../../nbs/monitor/clip_model.ipynb #aa48df2f
 _POINTS = 64  # per bin of the Fourier transform

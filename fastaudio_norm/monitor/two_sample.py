@@ -52,7 +52,7 @@ def drift_tests(
     live: StatsRecorder,  # live clips, per frequency bin, recorded with `quantiles` and `clips`
     known: StatsRecorder,  # training clips, recorded in the same way
     false_alarms: float = 0.05,  # probability that any of the tests alarms although nothing has changed
-) -> pd.DataFrame:  # rows: level, shape, spread, values; columns: `p`, `alarm`
+) -> pd.DataFrame:  # rows: level, shape, spread, decay, values; columns: `p`, `alarm`
     "Test whether live clips come from the same distribution as the known ones."
     a, b = live.clips.features, known.clips.features
     difference, covariance = a.mean - b.mean, b.covariance

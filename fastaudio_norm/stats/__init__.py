@@ -12,7 +12,7 @@ from fastaudio_norm.stats.frequencies import (
 )
 from fastaudio_norm.stats.groups import GroupStats, merge_groups
 from fastaudio_norm.stats.histogram import CELLS, Histogram
-from fastaudio_norm.stats.kernels import REASSOCIATE, compile_kernel, count_cells, map_in_threads
+from fastaudio_norm.stats.kernels import REASSOCIATE, compile_kernel, count_cells, map_in_threads, sum_steps
 from fastaudio_norm.stats.moments import (
     Moments,
     as_rows,

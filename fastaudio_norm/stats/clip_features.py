@@ -24,27 +24,31 @@ class ClipFeatures:
         n_bins: int,  # frequency bins of the spectrograms
     ):
         self.bands = min(N_BANDS, n_bins)
-        self.features, self.bins = RunningCovariance(1 + 2 * self.bands), RunningCovariance(n_bins, diagonal=True)
+        self.features, self.bins = RunningCovariance(3 + 2 * self.bands), RunningCovariance(n_bins, diagonal=True)
 
     @property
     def groups(self) -> dict[str, slice]:
-        "Indices of the groups of features: level (with the peak), shape and spread."
-        edges = np.cumsum([0, 2, self.bands - 1, self.bands])
-        return {name: slice(*edges[i : i + 2]) for i, name in enumerate(("level", "shape", "spread"))}
+        "Indices of the groups of features: level (with the peak), shape, spread and decay (rises and falls)."
+        edges = np.cumsum([0, 2, self.bands - 1, self.bands, 2])
+        return {name: slice(*edges[i : i + 2]) for i, name in enumerate(("level", "shape", "spread", "decay"))}
 
     def update(
         self,
         moments: Moments,  # [clips, channel, frequency, 1], with extremes; channels are pooled
+        steps: np.ndarray,  # [2, clips, channel, frequency], from `sum_steps`
     ) -> np.ndarray:  # float64 [clips, features], of the clips that were counted
         "Count clips. Clips without values are skipped."
-        moments = Moments(*(a[moments.n.any((1, 2, 3))] for a in moments)).pooled(1)
-        if not len(moments.n):
+        counted = moments.n.any((1, 2, 3))
+        if not counted.any():
             return np.empty((0, len(self.features.mean)))
+        moments = Moments(*(a[counted] for a in moments))
+        steps = steps[:, counted].sum((2, 3)) / (moments.n - 1).sum((1, 2, 3)).clip(1)
+        moments = moments.pooled(1)
         means, variances = moments.mean[:, 0, :, 0], (moments.m2 / moments.n)[:, 0, :, 0]
         level, peak = means.mean(1, keepdims=True), moments.high.max((1, 2))
         bands = [np.stack([band.mean(1) for band in np.array_split(x, self.bands, 1)], 1) for x in (means, variances)]
         shape, spread = bands[0][:, :-1] - level, np.log1p(np.sqrt(bands[1]))
-        features = np.concatenate([level, peak, shape, spread], 1)
+        features = np.concatenate([level, peak, shape, spread, np.log1p(np.sqrt(steps)).T], 1)
         self.features.update(features)
         self.bins.update(means)
         return features
@@ -86,7 +90,10 @@ def from_dict(
         running = getattr(new, name)
         mean, m2 = (np.array(part, np.float64) for part in content[name])
         if mean.shape != running.mean.shape or m2.shape != running.m2.shape:
-            raise ValueError(f"clip {name} have the wrong size for {len(new.bins.mean)} frequency bins")
+            raise ValueError(
+                f"clip {name} must have {len(running.mean)} means for {len(new.bins.mean)} frequency bins, got "
+                f"{mean.size}; if an earlier version measured them, measure them again"
+            )
         if not (np.isfinite(mean).all() and np.isfinite(m2).all()):
             raise ValueError(f"clip {name} must be finite")
         if (m2.diagonal() if m2.ndim > 1 else m2).min() < 0:

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 
 from .clip_features import ClipFeatures
 from .histogram import Histogram
+from .kernels import sum_steps
 from .moments import Moments, as_rows, row_moments
 
 # %% ../../nbs/stats/recorder.ipynb #b6a32c6d
@@ -185,7 +186,8 @@ def update(
                 self._histogram.count(rows, lengths, shape)
             if self.records_clips:
                 self.clips = self.clips or ClipFeatures(x.shape[2])
-                features = self.clips.update(found.reshaped((*x.shape[:3], 1)))
+                steps = sum_steps(rows, lengths).reshape(2, *x.shape[:3])
+                features = self.clips.update(found.reshaped((*x.shape[:3], 1)), steps)
         self.batches += 1
         self.settings = self.settings or settings
     return features

@@ -81,6 +81,15 @@ def test_a_flac_file_without_length_equals_the_file_with_it(rate, channels, samp
     assert file.read_bytes() == content
 
 
+def test_frames_of_another_sample_rate_end_the_search_for_frames(tmp_path):
+    file, other = tmp_path / "stream.mp3", tmp_path / "other.mp3"
+    write_mp3_without_length(file, fading_noise(16000, 1), 16000, "CONSTANT")
+    write_mp3_without_length(other, fading_noise(24000, 1), 24000, "CONSTANT")
+    file.write_bytes(file.read_bytes() + other.read_bytes())  # searched endlessly
+    with open_audio(file) as audio:
+        assert len(audio.read()) >= 32000
+
+
 def test_a_truncated_flac_file_without_length_is_refused(tmp_path):
     file = tmp_path / "stream.flac"
     soundfile.write(file, fading_noise(16000, 1), 16000)

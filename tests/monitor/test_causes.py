@@ -22,6 +22,12 @@ def test_any_clear_gain_is_named_with_its_size(reference, size, sign):
     assert found and abs(int(found[2]) - size) <= 3 and (found[1] == "up") == (sign > 0)
 
 
+def test_levels_that_fall_slowly_are_reverberation(reference):
+    live = recorded(random_clips(40, 1))
+    live.clips.features.mean[live.clips.groups["decay"]] -= (0.15, 0.3)
+    assert name_cause(compare_causes(live, reference)) == ["reverberation: levels fall more slowly"]
+
+
 def test_a_change_without_a_known_cause_is_not_named(reference):
     bins = torch.arange(64) // 3 % 2 * 40.0 - 20  # a comb
     causes = compare_causes(recorded(random_clips(40, 1) + bins[:, None]), reference)

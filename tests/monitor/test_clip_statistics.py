@@ -9,13 +9,14 @@ from drift_support import as_spectrogram, random_clips, recorded, update
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastaudio_norm.stats import N_BANDS, ClipFeatures, StatsRecorder, as_rows, row_moments
+from fastaudio_norm.stats import N_BANDS, ClipFeatures, StatsRecorder, as_rows, row_moments, sum_steps
 
 
-def moments_of_rows(x):
-    "Moments of the rows of each clip."
+def measured(x):
+    "Moments and steps of the rows of each clip."
     rows, lengths, shape = as_rows(x, (0, 3))
-    return row_moments(rows, lengths, extremes=True, each_item=True).reshaped((-1, *shape[1:]))
+    moments = row_moments(rows, lengths, extremes=True, each_item=True).reshaped((-1, *shape[1:]))
+    return moments, sum_steps(rows, lengths).reshape(2, *moments.n.shape[:3])
 
 
 @settings(max_examples=25, deadline=None)
@@ -24,10 +25,10 @@ def test_merging_parts_equals_one_pass_over_all_clips(n, bins, data):
     x = torch.randn(n, 2, bins, 7, generator=torch.Generator().manual_seed(n)) * 5 - 40
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=3)))
     whole, parts = ClipFeatures(bins), ClipFeatures(bins)
-    whole.update(moments_of_rows(x))
+    whole.update(*measured(x))
     for start, end in zip([0, *cuts], [*cuts, n]):
         part = ClipFeatures(bins)
-        part.update(moments_of_rows(x[start:end]))
+        part.update(*measured(x[start:end]))
         parts.merge(part)
     np.testing.assert_allclose(parts.features.mean, whole.features.mean, rtol=1e-9)
     np.testing.assert_allclose(parts.features.m2, whole.features.m2, rtol=1e-7, atol=1e-7)
@@ -35,15 +36,17 @@ def test_merging_parts_equals_one_pass_over_all_clips(n, bins, data):
     assert parts.bins.n == n
 
 
-def test_features_are_level_peak_shape_and_spread():
+def test_features_are_level_peak_shape_spread_and_decay():
     x = random_clips(50, 3).double()
     found = ClipFeatures(64)
-    found.update(moments_of_rows(x))
+    found.update(*measured(x))
     level, peak = x.mean((1, 2, 3)), x.amax((1, 2, 3))
     bands = x.unflatten(2, (N_BANDS, 4))
     shape = bands.mean((1, 3, 4)) - level[:, None]
     spread = x.var((1, 3), correction=0).unflatten(1, (N_BANDS, 4)).mean(2).sqrt().log1p()
-    features = torch.cat([torch.stack([level, peak], 1), shape[:, :-1], spread], 1).numpy()
+    steps = x.diff(dim=3)
+    decay = [side.clamp(min=0).square().mean((1, 2, 3)).sqrt().log1p() for side in (steps, -steps)]
+    features = torch.cat([torch.stack([level, peak], 1), shape[:, :-1], spread, torch.stack(decay, 1)], 1).numpy()
     np.testing.assert_allclose(found.features.mean, features.mean(0), rtol=1e-9)
     np.testing.assert_allclose(found.features.covariance, np.cov(features.T), rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(found.bins.covariance, x.mean(3)[:, 0].numpy().var(0, ddof=1), rtol=1e-9)
@@ -51,6 +54,7 @@ def test_features_are_level_peak_shape_and_spread():
         "level": 2,
         "shape": 15,
         "spread": 16,
+        "decay": 2,
     }
 
 

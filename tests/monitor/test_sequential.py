@@ -9,12 +9,12 @@ from fastaudio_norm.monitor import DriftWatch, average_run_length, mewma_thresho
 from fastaudio_norm.stats import ClipFeatures
 
 RNG = np.random.default_rng(0)
-MIXING = RNG.standard_normal((33, 33)) + 3 * np.eye(33)
+MIXING = RNG.standard_normal((35, 35)) + 3 * np.eye(35)
 
 
 def clips(n, heavy=False):
     "Features of random clips; with `heavy` tails, some clips are very unusual."
-    x = RNG.standard_t(4, (n, 33)) / np.sqrt(2) if heavy else RNG.standard_normal((n, 33))
+    x = RNG.standard_t(4, (n, 35)) / np.sqrt(2) if heavy else RNG.standard_normal((n, 35))
     return x @ MIXING
 
 
@@ -50,7 +50,7 @@ def test_batches_do_not_matter_and_the_state_can_be_saved():
 
 def test_a_single_unusual_clip_is_no_alarm():
     watch = DriftWatch(known(clips(500)))
-    assert not watch.update(np.full((1, 33), 1e6)) and not watch.update(clips(50))
+    assert not watch.update(np.full((1, 35), 1e6)) and not watch.update(clips(50))
 
 
 def test_new_statistics_reset_the_watch_but_not_its_calibration():
@@ -64,8 +64,8 @@ def test_new_statistics_reset_the_watch_but_not_its_calibration():
 def test_what_cannot_be_watched_is_refused():
     features = known(clips(200))
     watch = DriftWatch(features)
-    for bad in (np.zeros(33), np.zeros((2, 5)), np.full((1, 33), np.nan)):
-        with pytest.raises(ValueError, match=r"expected finite features \[clips, 33\]"):
+    for bad in (np.zeros(35), np.zeros((2, 5)), np.full((1, 35), np.nan)):
+        with pytest.raises(ValueError, match=r"expected finite features \[clips, 35\]"):
             watch.update(bad)
     with pytest.raises(ValueError, match="at least 100 clips, got 10"):
         DriftWatch(features, 10)
