@@ -326,6 +326,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                             'fastaudio_norm.cli.inspect.add_inspect': ( 'cli/inspect.html#add_inspect',
                                                                                         'fastaudio_norm/cli/inspect.py')},
             'fastaudio_norm.cli.main': { 'fastaudio_norm.cli.main._Terminated': ('cli/main.html#_terminated', 'fastaudio_norm/cli/main.py'),
+                                         'fastaudio_norm.cli.main._format_examples': ( 'cli/main.html#_format_examples',
+                                                                                       'fastaudio_norm/cli/main.py'),
                                          'fastaudio_norm.cli.main._terminable': ('cli/main.html#_terminable', 'fastaudio_norm/cli/main.py'),
                                          'fastaudio_norm.cli.main._terminate': ('cli/main.html#_terminate', 'fastaudio_norm/cli/main.py'),
                                          'fastaudio_norm.cli.main._user_error': ('cli/main.html#_user_error', 'fastaudio_norm/cli/main.py'),

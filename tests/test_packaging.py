@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 
 import pytest
+import yaml
 from support import ROOT, run
 
 
@@ -59,3 +60,13 @@ def test_the_page_on_pypi_has_no_relative_links(published):
             kind, path = re.fullmatch(r"https://host\.example/who/what/(blob|raw)/v[\d.]+/(.*)", link).groups()
             assert (ROOT / path).is_file() and (kind == "raw") == bool(picture), link
     assert "Project-URL: Repository, https://host.example/who/what\n" in metadata
+
+
+def test_the_citation_and_the_workflow_name_the_version_and_the_supported_pythons():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    setting = re.search(r"(?m)^version = (.+)$", (ROOT / "settings.ini").read_text())
+    assert citation["version"] == setting[1] and citation["license"] == "Apache-2.0"
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    versions = {entry["python"] for entry in workflow["jobs"]["test"]["strategy"]["matrix"]["include"]}
+    classifiers = re.findall(r"Python :: (3\.\d+)", run(sys.executable, "setup.py", "--classifiers", cwd=ROOT))
+    assert versions == set(classifiers)

@@ -11,6 +11,7 @@ import os
 import shlex
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from contextlib import contextmanager
@@ -42,6 +43,47 @@ _COMMANDS = {
     "update": (add_update, "blend live statistics into training statistics and a model"),
 }
 
+# %% ../../nbs/cli/main.ipynb #9381cf9c
+_EXAMPLES = {
+    "inspect": [("a folder with a sub-folder for each class", "inspect my/folder --out look")],
+    "compare": [
+        ("synthetic clips, about a minute and a half", "compare"),
+        ("your own clips", "compare --path my/folder --out my/results"),
+        ("three normalizations, also with simulated changes of the recording",
+         "compare --path my/folder --norms none local-channel pcen --conditions"),
+        ("a table with several labels for each clip, such as dog;rain",
+         "compare --path my/folder --table labels.csv --label labels --group site"),
+    ],
+    "train": [("the normalization that `compare` found, on all clips",
+               "train --path my/folder --results my/results --norm pcen --out my/model")],
+    "stats": [
+        ("the training set, without validation fold 1", "stats my/folder --exclude 1"),
+        ("waveforms that AudioNormalize has normalized", "stats my/folder --wave"),
+        ("mean and std for a pretrained AST", "stats my/folder --spec ast"),
+    ],
+    "conditions": [("write a WAV file for each condition", "conditions --listen examples clip.wav")],
+    "predict": [
+        ("files and folders", "predict model.safetensors some.wav a/folder"),
+        ("a result for every 5 seconds of a microphone",
+         "predict model.safetensors --stream --rate 16000 --window 5"),
+    ],
+    "app": [("open the page that it prints", "app model.safetensors")],
+    "drift": [
+        ("compare a folder with the training set", "drift stats.json what/arrived"),
+        ("watch a folder: run this every hour", "drift stats.json incoming --expect-alarm-every 10000 --out watch"),
+    ],
+    "update": [
+        ("show what would change", "update stats.json live.json --dry-run"),
+        ("adapt a model, and check it on labelled clips",
+         "update stats.json live.json --model model.safetensors --evaluate labelled/clips"),
+    ],
+}  # fmt: skip
+
+
+def _format_examples(name):
+    lines = [f"  fastaudio-norm {command}\n      {text}" for text, command in _EXAMPLES.get(name, ())]
+    return "\n".join(["examples:", *lines]) if lines else None
+
 
 def make_parser() -> argparse.ArgumentParser:
     "Parser of `fastaudio-norm` with all its commands."
@@ -49,7 +91,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version("fastaudio-norm"))
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, (add, text) in _COMMANDS.items():
-        add(commands.add_parser(name, help=text))
+        command = commands.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        add(command)
+        command.description = textwrap.fill(command.description, 79)
+        command.epilog = "\n\n".join(filter(None, [command.epilog, _format_examples(name)]))
     return parser
 
 # %% ../../nbs/cli/main.ipynb #8c1a4e74

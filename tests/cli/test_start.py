@@ -1,5 +1,7 @@
 """The command line starts without PyTorch, and an interruption of its start ends in one line."""
 
+import argparse
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -13,7 +15,7 @@ from fastaudio_norm.names import SPEC_NAMES, SPEC_TEXTS, WAVE_TEXTS
 from fastaudio_norm.train import RECIPES
 from fastaudio_norm.transforms import SPEC_NORMS, WAVE_NORMS
 
-COMMANDS = ["inspect", "compare", "train", "stats", "norms", "predict", "app", "drift", "update"]
+COMMANDS = ["inspect", "compare", "train", "stats", "norms", "conditions", "predict", "app", "drift", "update"]
 
 
 def test_help_and_wrong_arguments_import_neither_pytorch_nor_numpy():
@@ -41,6 +43,22 @@ def test_help_and_wrong_arguments_import_neither_pytorch_nor_numpy():
     """),
     )
     assert out.endswith("light\n") and "usage: fastaudio-norm compare" in out and "local-channel-robust" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_is_described_and_every_example_can_be_called(command, capsys):
+    parser = make_parser()
+    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    assert set(commands.choices) == set(COMMANDS)
+    assert [action.dest for action in commands.choices[command]._actions if not action.help] == []
+    with pytest.raises(SystemExit):
+        parser.parse_args([command, "--help"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 120
+    examples = text.partition("examples:\n")[2].splitlines()[::2]
+    assert examples or command == "norms"
+    for line in examples:
+        assert parser.parse_args(shlex.split(line)[1:]).command
 
 
 def test_the_names_are_those_of_the_registries(capsys):
