@@ -97,11 +97,30 @@ def output(data, name, heading, images):
     if kind == "text/html":  # remove pandas' own style, so that the theme's applies
         content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.S)
         content = content.replace(' border="1" class="dataframe"', "")
-        return f'<div class="output">\n{content}\n</div>'
+        return f'<div class="output" tabindex="0">\n{content}\n</div>'
     if kind == "text/plain":
         plain = re.sub(r"\x1b\[[\d;]*m", "", content).strip("\n")  # without terminal colours
-        return f'<pre class="output">{html.escape(plain)}</pre>' if plain else ""
+        return f'<pre class="output" tabindex="0">{html.escape(plain)}</pre>' if plain else ""
     return content
+
+
+def folded(source, outputs):
+    "Title under which a code cell is folded: imports, private helpers, long code of a figure. None for other cells."
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError:  # a magic command
+        return None
+    if "#| export" in source:
+        if all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes):
+            return "Imports"
+        targets = [getattr(node, "targets", [node])[0] for node in nodes]
+        parts = [part for target in targets for part in getattr(target, "elts", [target])]
+        names = [getattr(part, "name", getattr(part, "id", "")) for part in parts]
+        if all(name.startswith("_") for name in names):
+            return f"Helpers: {', '.join(names)}"
+        return None
+    is_figure = any(kind in out.get("data", {}) for out in outputs for kind in IMAGES)
+    return "Code of the figure" if is_figure and source.count("\n") >= 12 else None
 
 
 def notebook(path, paths):
@@ -115,11 +134,42 @@ def notebook(path, paths):
         elif cell["cell_type"] == "code" and not re.search(r"^#\| *hide\b", source, re.M):
             code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip("\n")
             exported = " data-search-exclude=''" if "#| export" in source else ""  # the search finds the reference
-            parts.append(f"````{{.python{exported}}}\n{code}\n````" if code else "")
+            block, title = f"````{{.python{exported}}}\n{code}\n````" if code else "", folded(source, cell["outputs"])
+            if code and title:
+                block = f'<details markdown="1"><summary>{html.escape(title)}</summary>\n\n{block}\n\n</details>'
+            parts.append(block)
             for i, out in enumerate(cell["outputs"]):
                 data = {"text/plain": out["text"]} if out["output_type"] == "stream" else out.get("data", {})
                 parts.append(output(data, f"{path.stem}/{number}-{i}", heading, images))
     return "\n\n".join(parts), images
+
+
+CARDS = {  # page: title, text
+    "nbs/tutorials/normalize.ipynb": ("Learn", "How spectrograms are normalized, step by step from the waveform."),
+    "nbs/tutorials/choose.ipynb": ("Choose", "What gain, microphone, hum and clicks do to each normalization."),
+    "nbs/tutorials/deploy.ipynb": ("Deploy", "Export a model, predict, detect drift, update the statistics."),
+    "nbs/tutorials/port.ipynb": ("Port", "Make an old fastaudio project run again in five minutes."),
+}
+
+
+def home(readme):
+    "Markdown of the home page: the first sections of the README, with a card for each of four tutorials."
+    top, install, rest = re.split(r"^(## Install)$", readme, maxsplit=1, flags=re.M)
+    quick_start = re.split(r"^## Choose", rest, maxsplit=1, flags=re.M)[0]
+    cards = "\n".join(
+        f'<a href="{page.removeprefix("nbs/").removesuffix(".ipynb")}.html"><strong>{title}</strong>{text}</a>'
+        for page, (title, text) in CARDS.items()
+    )
+    return f'{top}<div class="cards">\n{cards}\n</div>\n\n{install}{quick_start}'
+
+
+def llms(pages):
+    "Overview of the site for language models, see llmstxt.org: title and description of each page."
+    lines = ["# fastaudio_norm", "", "> Normalize waveforms and spectrograms in fastai, and use fastaudio again.", ""]
+    for page in pages:
+        title, about = (re.search(rf"^{mark} (.+)", page.content_string, re.M) for mark in "#>")
+        lines.append(f"- [{title[1]}]({page.url})" + (f": {about[1]}" if about else ""))
+    return "\n".join(lines) + "\n"
 
 
 def reference(names):
@@ -172,8 +222,11 @@ def on_files(files, config):
             add(path.as_posix(), path.read_bytes())
     for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
         add(name, link_folders(link_names(Path(name).read_text(), linked), name, uris))
+    readme = Path("README.md").read_text()
+    add("index.md", link_folders(link_names(home(readme), linked), "index.md", uris))
     for uri, text in reference(names).items():
         add(uri, text)
+    add("llms.txt", llms(files.documentation_pages()))
     expand(config.nav, [file.src_uri for file in files.documentation_pages()])
 
 
@@ -193,3 +246,8 @@ def on_page_content(content, page, **kwargs):
         return f'<{match[1]} class="arithmatex">{result}</{match[1]}>'
 
     return re.sub(r'<(span|div) class="arithmatex">(.*?)</\1>', mathml, content, flags=re.S)
+
+
+def on_post_page(output, page, **kwargs):
+    search = 'data-md-component="search" role="dialog"'
+    return output.replace(search, f'{search} aria-label="Search"')
