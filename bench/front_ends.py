@@ -1,6 +1,6 @@
 """Largest difference of each front end from the code that its network was trained with, or from that code's formula.
 
-    uv run --group bench bench/front_ends.py [FOLDER] [--clips N]
+    uv run bench/front_ends.py [FOLDER] [--clips N]
 
 FOLDER has ESC-50's layout (default: recorded/). The references are the feature extractors of Hugging Face transformers,
 `torchaudio.compliance.kaldi.fbank`, librosa for PANNs (torchlibrosa has its formulas), and the formulas of PaSST and
