@@ -1,11 +1,12 @@
 """Largest difference of each front end from the code that its network was trained with, or from that code's formula.
 
-    uv run --group bench bench/front_ends.py [FOLDER] [--clips N]
+    uv run bench/front_ends.py [FOLDER] [--clips N]
 
 FOLDER has ESC-50's layout (default: recorded/). The references are the feature extractors of Hugging Face transformers,
-`torchaudio.compliance.kaldi.fbank` and, for PaSST, its formula in float64 NumPy. The first column compares with the
-reference as published, which rounds to float32; all others with its formula in float64: clips alone, clips padded to
-one length in a batch, silence, and the graphs that torch.export and ONNX make of the layer.
+`torchaudio.compliance.kaldi.fbank`, librosa for PANNs (torchlibrosa has its formulas), and the formulas of PaSST and
+YAMNet in float64 NumPy. The first column compares with the reference as published, which rounds to float32; all others
+with its formula in float64: clips alone, clips padded to one length in a batch, silence, and the graphs that
+torch.export and ONNX make of the layer.
 
 A difference is relative: the largest one, divided by the largest magnitude of the reference.
 """
@@ -15,6 +16,7 @@ import io
 from functools import partial
 from pathlib import Path
 
+import librosa
 import numpy as np
 import onnxruntime
 import torch
@@ -44,6 +46,24 @@ def passt(clip):
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     filters = np.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clip(0)
     return np.log(filters @ power.T + 1e-5)
+
+
+def yamnet(clip):
+    "`waveform_to_log_mel_spectrogram_patches` before the patches, in float64: yamnet/features.py of tensorflow/models."
+    frames = np.lib.stride_tricks.sliding_window_view(clip.astype(np.float64), 400)[::160]
+    magnitude = np.abs(np.fft.rfft(frames * np.hanning(401)[:-1], 512))
+    mel = 1127 * np.log(1 + np.linspace(0, 8000, 257) / 700)
+    edges = np.linspace(1127 * np.log(1 + 125 / 700), 1127 * np.log(1 + 7500 / 700), 66)[:, None]
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    filters = np.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clip(0)
+    return np.log(filters @ magnitude.T + 0.001)
+
+
+def panns(clip, dtype=np.float32):
+    "`Spectrogram` and `LogmelFilterBank` of torchlibrosa with the options of Cnn14, by librosa in this precision."
+    frames = {"sr": 32000, "n_fft": 1024, "hop_length": 320, "pad_mode": "reflect"}
+    mel = librosa.feature.melspectrogram(y=clip.astype(dtype), **frames, n_mels=64, fmin=50, fmax=14000, dtype=dtype)
+    return librosa.power_to_db(mel, ref=1.0, amin=1e-10, top_db=None)
 
 
 def padded_kaldi(clip, dtype, **options):
@@ -84,6 +104,8 @@ def references():
         ),
         "beats": (beats, partial(beats, dtype=torch.float64)),
         "passt": (passt, passt),
+        "panns": (panns, partial(panns, dtype=np.float64)),
+        "yamnet": (yamnet, yamnet),
         "whisper": whisper(80),
         "clap": (clap, lambda clip: clap(clip.astype(np.float64))),
         "whisper, 128 bands": whisper(128),

@@ -78,10 +78,12 @@ from fastaudio_norm.layers import (
     ASTFrontEnd,
     BEATsFrontEnd,
     CLAPFrontEnd,
+    PANNsFrontEnd,
     PaSSTFrontEnd,
     PCENLayer,
     RelaxedFreqNorm,
     WhisperFrontEnd,
+    YAMNetFrontEnd,
     clip_by_clip,
 )
 from fastaudio_norm.measure import measure

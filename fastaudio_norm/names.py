@@ -79,7 +79,8 @@ DEFAULT_CONDITIONS = (
 )  # fmt: skip
 
 # %% ../nbs/names.ipynb #842499a1
-FRONT_END_NAMES = ("ast", "beats", "passt", "whisper", "clap")  # see `fastaudio_norm.layers.FRONT_ENDS`
+# see `fastaudio_norm.layers.FRONT_ENDS`
+FRONT_END_NAMES = ("ast", "beats", "passt", "panns", "yamnet", "whisper", "clap")
 SPEC_NAMES = ("mel", "mel-20ms", "linear", "gammatone", *FRONT_END_NAMES)  # see `fastaudio_norm.audio.SPECS`
 ON_ERROR = ("stop", "skip")  # ways to treat unusable files
 ADAPT_TEXTS = {  # ways to adapt a model to live audio without labels

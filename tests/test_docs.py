@@ -10,10 +10,13 @@ import matplotlib.pyplot as plt
 import pytest
 import quick_python
 import soundfile
+import torch
 from support import ROOT, run
 
+from fastaudio_norm.audio import make_spec
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.data import make_clips
+from fastaudio_norm.transforms import SpecNormalize
 
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "nbs").rglob("*.md"), *(ROOT / "nbs").rglob("*.ipynb")]
 
@@ -118,6 +121,11 @@ def test_readme_runs_from_top_to_bottom(folder):
             if command not in ELSEWHERE:
                 run_as_typed(command, folder)
         assert language in ("python", "sh"), f"this code block is not tested:\n{text}"
+
+    fitted = SpecNormalize(axes=(0, 1, 3))  # on the loaders for which `fastaudio-norm stats` has measured
+    names["block"].new(batch_tfms=[make_spec("mel"), fitted]).dataloaders(names["df"], bs=10)
+    for ours, theirs in ((names["norm"].mean, fitted.mean), (names["norm"].std, fitted.std)):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize(

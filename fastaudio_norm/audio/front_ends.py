@@ -35,7 +35,7 @@ class FrontEndToSpec(AudioToSpec):
 
 # %% ../../nbs/audio/front_ends.ipynb #c1f0c007
 def front_end_spec(
-    name: str,  # in `FRONT_ENDS`: "ast", "beats", "passt" (also for EfficientAT), "whisper" or "clap"
+    name: str,  # in `FRONT_ENDS`, such as "ast"; "passt" is also for EfficientAT
     n_mels: int | None = None,  # mel bands; default: those of the network. Only Whisper has a choice: 80 or 128
 ) -> FrontEndToSpec:
     "Transform from waveforms to the spectrograms of a network. Raises `ValueError` for an unknown name or `n_mels`."

@@ -8,8 +8,10 @@ from fastaudio_norm.layers.front_ends import (
     BEATsFrontEnd,
     CLAPFrontEnd,
     FrontEnd,
+    PANNsFrontEnd,
     PaSSTFrontEnd,
     WhisperFrontEnd,
+    YAMNetFrontEnd,
 )
 from fastaudio_norm.layers.groups import GroupedSpecNorm, find_groups
 from fastaudio_norm.layers.mel import mel_filters

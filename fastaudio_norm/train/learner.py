@@ -54,8 +54,12 @@ def spec_learner(
 ) -> Learner:
     """`Learner` that trains `arch` from scratch on the classes and input channels of the loaders.
 
-    Raises `ValueError` if the batches are not spectrograms, or the network does not accept spectrograms of their shape.
+    Raises `ValueError` if there is no training batch, the batches are not spectrograms, or the network does not accept
+    spectrograms of their shape.
     """
+    if not len(dls.train):  # fastai drops the last batch if it is incomplete
+        clips = f"at least {dls.train.bs} training clips, one batch, got {len(dls.train_ds)}"
+        raise ValueError(f"Expected {clips}: make the loaders with a smaller `bs`")
     x, kind = dls.one_batch()[0], kind_of_loaders(dls)
     if x.ndim != 4:
         raise ValueError(

@@ -21,6 +21,8 @@ class PretrainedStats(NamedTuple):
     front_end: str  # the spectrogram that they belong to, in `FRONT_ENDS`
     source: str
     deviations: int | None  # how many standard deviations of its data the network divides by; None: not of data
+    frames: int | None = None  # of the measured spectrograms, for AST; None: any number
+    waveform: str | None = "unknown"  # how the measured waveforms were normalized, see `check_waveforms`
 
 
 ast_stats = PretrainedStats(
@@ -66,4 +68,7 @@ def stats_of_data(
         raise ValueError(f"{network} needs {expected}, got {got}")
     total = stats.reduced((0, 1, 2, 3))
     std = constants.deviations * total.std.item()
-    return constants._replace(mean=total.mean.item(), std=std, source=f"{source}, for {constants.source}")
+    measured = {"frames": stats.settings.get("frames"), "waveform": stats.about.get("waveform", "unknown")}
+    return constants._replace(
+        mean=total.mean.item(), std=std, source=f"{source}, for {constants.source}", **measured
+    )

@@ -204,8 +204,9 @@ def check(self: SpecNormalize, x: torch.Tensor, settings: dict | None) -> None:
     front_end, difference = (self.settings or {}).get("front_end"), settings_difference(self.settings, settings)
     advice = f"Make it with make_spec({front_end!r})"
     if difference:
-        advice = f". {advice}" if front_end else ""
-        raise ValueError(f"These statistics do not fit a spectrogram that was made with {difference}{advice}")
+        if front_end in (None, settings.get("front_end")):
+            advice = "Make it with the settings of the measurement, or measure again"
+        raise ValueError(f"These statistics do not fit a spectrogram that was made with {difference}. {advice}")
     if front_end and settings is None and not self.has_warned:
         self.has_warned = True
         name = FRONT_ENDS[front_end].network if front_end in FRONT_ENDS else front_end
@@ -276,7 +277,8 @@ def from_stats(
             problem = 'constants of pretrained networks are a mean and a divisor, for method="zscore"'
             raise ValueError(f"{problem}, got {kwargs['method']!r}")
         norm = cls(stats.mean, stats.std, axes, **kwargs)
-        norm.settings = {"front_end": stats.front_end}
+        norm.settings = {"front_end": stats.front_end, **({"frames": stats.frames} if stats.frames else {})}
+        norm.waveform = stats.waveform
         return norm
     norm = cls(axes=axes, **kwargs)
     if not norm.of_dataset:

@@ -78,7 +78,11 @@ def test_statistics_for_a_pretrained_network(made_up, tmp_path, capsys):
     assert content["mean"] == pytest.approx(stats.mean.item()) and content["std"] == pytest.approx(stats.std.item())
     assert f"mean {stats.mean.item():.7g}, std {stats.std.item():.7g}; it divides by twice std" in printed
     assert "Padding:    at least 95%" in printed and "SpecNormalize.from_stats(stats_of_data(ast_stats" in printed
-    for spec, said in {"beats": "BEATs:      mean ", "whisper": "normalized by fixed constants"}.items():
+    for spec, said in {
+        "beats": "BEATs:      mean ",
+        "whisper": "by fixed constants",
+        "panns": "not normalized",
+    }.items():
         main([*run, "--spec", spec, "--fraction", "0.1", "--out", str(tmp_path)])
         printed = capsys.readouterr().out
         assert said in printed and ("stats_of_data(" in printed) == (spec == "beats")

@@ -12,8 +12,10 @@ from fastaudio_norm.layers import (
     ASTFrontEnd,
     BEATsFrontEnd,
     CLAPFrontEnd,
+    PANNsFrontEnd,
     PaSSTFrontEnd,
     WhisperFrontEnd,
+    YAMNetFrontEnd,
     mel_filters,
 )
 
@@ -41,6 +43,20 @@ def passt(clip):
     return np.log(filters @ power(emphasized, np.pad(np.hanning(800), 112), 1024, 320) + 1e-5)
 
 
+def panns(clip):
+    filters = librosa_mel(sr=32000, n_fft=1024, n_mels=64, fmin=50, fmax=14000, dtype=np.float64)
+    return 10 * np.log10(np.maximum(filters @ power(clip, np.hanning(1025)[:-1], 1024, 320), 1e-10))
+
+
+def yamnet(clip):
+    mel = 1127 * np.log(1 + np.arange(257) * 16000 / 512 / 700)
+    edges = np.linspace(*1127 * np.log(1 + np.array([125, 7500]) / 700), 66)[:, None]
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    filters = np.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clip(0)
+    frames = np.lib.stride_tricks.sliding_window_view(clip, 400)[::160]
+    return np.log(filters @ np.abs(np.fft.rfft(frames * np.hanning(401)[:-1], 512)).T + 1e-3)
+
+
 def whisper(clip, bands):
     clip = np.pad(clip[:480000], (0, max(0, 480000 - len(clip))))
     filters = librosa_mel(sr=16000, n_fft=400, n_mels=bands, dtype=np.float64)
@@ -59,6 +75,8 @@ REFERENCES = {
     "ast": lambda clip: np.pad(kaldi(clip, window_type="hanning"), ((0, 0), (0, 1024)))[:, :1024],
     "beats": lambda clip: kaldi(clip * 2**15),
     "passt": passt,
+    "panns": panns,
+    "yamnet": yamnet,
     "whisper": lambda clip: whisper(clip, 80),
     "clap": clap,
     "whisper-128": lambda clip: whisper(clip, 128),
@@ -92,7 +110,7 @@ def test_clips_of_a_batch_do_not_affect_each_other(name, recorded):
         torch.testing.assert_close(layer(clip[0]), spec, rtol=1e-5, atol=1e-5)  # without a batch dimension
 
 
-@pytest.mark.parametrize("name", ["ast", "beats", "passt", "whisper", "clap"])
+@pytest.mark.parametrize("name", FRONT_ENDS)
 def test_exported_layers_accept_any_number_and_length_of_clips(name):
     layer, dynamic = FRONT_ENDS[name](), {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO}
     with torch.fx.experimental._config.patch(backed_size_oblivious=True):
@@ -120,6 +138,8 @@ def test_lengths_are_those_that_the_networks_take():
         (ASTFrontEnd(), torch.zeros(2, 2, 16000), ValueError, r"AST takes mono .*, got 2 channels. Average them"),
         (BEATsFrontEnd(), torch.zeros(1, 399), ValueError, "BEATs needs at least 400 samples at 16,000 Hz, got 399"),
         (PaSSTFrontEnd(), torch.zeros(1, 513), ValueError, "at least 514 samples at 32,000 Hz, got 513"),
+        (PANNsFrontEnd(), torch.zeros(1, 512), ValueError, "PANNs needs at least 513 samples at 32,000 Hz, got 512"),
+        (YAMNetFrontEnd(), torch.zeros(1, 399), ValueError, "at least 400 samples at 16,000 Hz, got 399"),
         (WhisperFrontEnd(), torch.zeros(1, 0), ValueError, "at least 1 sample at 16,000 Hz, got 0"),
         (CLAPFrontEnd(), torch.zeros(9), ValueError, r"\[..., channels, samples\]"),
         (CLAPFrontEnd(), torch.zeros(1, 9000, dtype=torch.int16), TypeError, "floating-point samples"),

@@ -32,9 +32,9 @@ def small(n_out=10):
 
 @pytest.fixture
 def learner(df, made_up):
-    def make(name, norm=None, network=None):
-        norm = norm or transforms.SpecNormalize.from_stats(getattr(transforms, f"{name}_stats"))
-        tfms = [make_spec(name), *([] if norm == "none" else [norm])]
+    def make(name, network=None):
+        stats = getattr(transforms, f"{name}_stats", None)
+        tfms = [make_spec(name), *([transforms.SpecNormalize.from_stats(stats)] if stats else [])]
         dls = get_dls(df, made_up, bs=10, sample_rate=spec_rate(name), batch_tfms=tfms, num_workers=0)
         return Learner(dls, network or small(), CrossEntropyLossFlat())
 
@@ -43,7 +43,7 @@ def learner(df, made_up):
 
 @pytest.mark.parametrize("name", FRONT_ENDS)
 def test_models_and_their_files_equal_the_learner(name, learner, make_file, tmp_path):
-    learn = learner(name, "none" if name == "clap" else None)
+    learn = learner(name)
     classifier = as_pipeline(learn)
     assert classifier.sample_rate == spec_rate(name)
     classifier.save(tmp_path / "model.safetensors")

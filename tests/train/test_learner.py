@@ -13,7 +13,7 @@ from fastaudio.core.spectrogram import AudioToSpec
 from support import SMALL_ARCH
 from torch import nn
 
-from fastaudio_norm.audio import cached_clips
+from fastaudio_norm.audio import cached_clips, make_spec
 from fastaudio_norm.data import get_dls
 from fastaudio_norm.train.learner import bfloat16_training, spec_learner, train_loops, train_run
 from fastaudio_norm.train.models import WindowAverage, find_arch
@@ -188,3 +188,9 @@ def test_train_loops_prints_and_returns_the_mean_accuracy(make_dls, capsys):
     runs = [train_run(dls, Recipe(epochs=1), seed=seed).recorder.values[-1][-1] for seed in (0, 1)]
     assert mean == pytest.approx(sum(runs) / 2)
     assert re.search(rf"global: mean accuracy {mean:.4f} .* 2 runs of 1 epochs", capsys.readouterr().out)
+
+
+def test_too_few_clips_for_one_batch_are_reported(df, made_up):
+    dls = get_dls(df, made_up, bs=64, batch_tfms=[make_spec("mel")], num_workers=0)
+    with pytest.raises(ValueError, match="at least 64 training clips, one batch, got 40: .* smaller `bs`"):
+        spec_learner(dls)

@@ -10,8 +10,10 @@ from fastaudio.core.signal import AudioTensor
 from fastaudio_norm.audio import FrontEndToSpec, make_spec, spec_settings
 from fastaudio_norm.data import get_dls
 from fastaudio_norm.layers import ASTFrontEnd
+from fastaudio_norm.measure import measure
 from fastaudio_norm.stats import GroupStats, StatsRecorder
 from fastaudio_norm.transforms import (
+    AudioNormalize,
     SpecNormalize,
     ast_stats,
     beats_stats,
@@ -114,3 +116,17 @@ def test_stats_of_data_refuse_other_spectrograms():
         stats_of_data(beats_stats, ast)
     with pytest.raises(ValueError, match="Whisper do not depend on the data"):
         stats_of_data(whisper_stats, ast)
+
+
+def test_stats_of_data_apply_to_spectrograms_and_waveforms_like_the_measured_ones(df, made_up):
+    "Zeros that fill short clips count in AST's statistics, so the number of frames matters."
+    recorder = measure(made_up, folds=[1], spec="ast", wave=True)
+    own = stats_of_data(ast_stats, recorder)
+    with pytest.raises(ValueError, match="frames=64 instead of 1024. Make it with the settings of the meas"):
+        SpecNormalize.from_stats(own)(made_by(FrontEndToSpec(ASTFrontEnd(64))))
+    SpecNormalize.from_stats(ast_stats)(made_by(FrontEndToSpec(ASTFrontEnd(64))))
+    tfms = [make_spec("ast"), SpecNormalize.from_stats(own)]
+    with pytest.raises(ValueError, match=r"waveforms that AudioNormalize\(\) had normalized"):
+        get_dls(df, made_up, bs=2, batch_tfms=tfms, num_workers=0)
+    x, _ = get_dls(df, made_up, bs=2, item_tfms=[AudioNormalize], batch_tfms=tfms, num_workers=0).one_batch()
+    assert x.shape[1:] == (1, 128, 1024)
