@@ -7,6 +7,7 @@ import shutil
 import warnings
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import quick_python
 import soundfile
@@ -15,9 +16,11 @@ from support import ROOT, run
 
 from fastaudio_norm.audio import make_spec
 from fastaudio_norm.cli.main import main
+from fastaudio_norm.comparison import summarize_conditions
 from fastaudio_norm.data import make_clips
 from fastaudio_norm.transforms import SpecNormalize
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "nbs").rglob("*.md"), *(ROOT / "nbs").rglob("*.ipynb")]
 
 # Commands that this file does not run: they prepare the environment, run in other tests, or belong to a release.
@@ -137,3 +140,21 @@ def test_commands_of_other_documents_run(document, folder):
         assert language == "sh", text
         for command in set(commands(text)) - ELSEWHERE:
             run_as_typed(command, folder)
+
+
+def test_the_readmes_table_is_that_of_the_published_rows():
+    rows = pd.read_json(ROOT / "nbs" / "results" / "esc10-conditions.jsonl.gz", lines=True)
+    table = summarize_conditions(rows).set_index(["norm", "condition"])
+    columns = ["unchanged", "gain:-20", "telephone", "hum:0", "noise:10", "clicks:0", "mean of changes"]
+    lines = re.findall(r"^\| `?([\w+-]+)`?(?:: [^|]+)? \|((?: [\d.]+ \|){7}) (.*)\|$", README, re.M)
+    assert [name for name, *_ in lines] == ["none", "channel", "wave+channel", "local-channel", "relaxed", "pcen"]
+    for norm, cells, difference in lines:
+        assert [float(cell) for cell in cells.split("|")[:-1]] == [round(table.score[norm, c], 1) for c in columns]
+        mean = table.loc[(norm, "mean of changes")]
+        if norm != "none":
+            numbers = f"{mean.difference:.1f} ± {mean['difference margin']:.1f}"
+            assert difference.strip() == (f"**{numbers}**" if mean.p < 0.05 and mean.difference > 0 else numbers)
+    text = " ".join(README.split())
+    pcen, local = (table.loc[(norm, "mean of changes")] for norm in ("pcen", "local-channel"))
+    assert f"(PCEN) gains {pcen.difference:.1f} ± {pcen['difference margin']:.1f} points over no normalization" in text
+    assert f"statistics of each clip {local.difference:.1f} ± {local['difference margin']:.1f}" in text
