@@ -7,6 +7,7 @@ check it. A link to a folder of notebooks, `nbs/stats/`, leads to its first page
 import ast
 import base64
 import html
+import io
 import json
 import logging
 import posixpath
@@ -17,7 +18,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
+from markdown.extensions.toc import slugify, unique
 from mkdocs.structure.files import File
+from PIL import Image
 
 PACKAGE = "fastaudio_norm"
 IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
@@ -172,6 +175,44 @@ def llms(pages):
     return "\n".join(lines) + "\n"
 
 
+THUMBNAIL = 360  # pixels, width
+
+
+def thumbnail(content):
+    "A PNG or JPEG image, in a smaller size, as WebP."
+    image, out = Image.open(io.BytesIO(content)).convert("RGBA"), io.BytesIO()
+    image.thumbnail((THUMBNAIL, image.height))
+    image.save(out, "WEBP", quality=80)
+    return out.getvalue()
+
+
+def first_figure(path, images):
+    "Title of a notebook, heading above its first figure, the heading's anchor and the figure's name. None without one."
+    headings, anchors = [], set()
+    for number, cell in enumerate(json.loads(path.read_text())["cells"]):
+        if cell["cell_type"] == "markdown":
+            for heading in re.findall(r"^#+ (.+)", "".join(cell["source"]), re.M):
+                text = re.sub(r"\[(.+?)\]\(.+?\)|`", r"\1", heading)
+                headings.append((text, unique(slugify(text, "-"), anchors)))
+        for name in images:
+            if name.startswith(f"{path.stem}/{number}-"):
+                return headings[0][0], *headings[-1], name
+    return None
+
+
+def gallery(nav, cards, level=2):
+    "Markdown of the gallery: the cards of each section of the navigation. `cards` has the card of each page."
+    own, sections = [], []
+    for section in nav:
+        for title, value in section.items() if isinstance(section, dict) else [("", section)]:
+            if not isinstance(value, list):
+                own.append(cards.get(value, ""))
+            elif below := gallery(value, cards, level + 1):
+                sections.append(f"{'#' * level} {title}\n\n{below}")
+    grid = [f'<div class="cards" markdown="span">\n{"".join(own)}</div>'] if any(own) else []
+    return "\n\n".join([*grid, *sections])
+
+
 def reference(names):
     "Markdown of the reference: an overview and one page for each package, by path."
     rows = [f"# Reference\n\n`from {PACKAGE}.all import *` imports these names.\n\n| Package | Names |\n| --- | --- |"]
@@ -212,11 +253,19 @@ def on_files(files, config):
     linked = {name: f"{module}.{name}" for name, module in names.items() if not name.isalpha() or not name.islower()}
     notebooks = reading_order(path for path in Path("nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     uris = [path.as_posix() for path in notebooks]
+    cards = {}
     for path, uri in zip(notebooks, uris):
         text, images = notebook(path, linked)
         add(uri, link_folders(text, uri, uris), Notebook)
         for name, content in images.items():
             add((path.parent / name).as_posix(), content)
+        if figure := first_figure(path, images):
+            title, heading, anchor, name = figure
+            image = path.parent / name
+            if image.suffix != ".svg":
+                image, content = image.with_name(f"{image.stem}-small.webp"), thumbnail(images[name])
+                add(image.as_posix(), content)
+            cards[uri] = f"[![{heading}]({image.as_posix()}){{loading=lazy}}**{title}**]({uri}#{anchor})\n"
     for path in sorted(Path("nbs").rglob("*.*")):
         if path.suffix in (".png", ".svg", ".jpg"):
             add(path.as_posix(), path.read_bytes())
@@ -226,8 +275,11 @@ def on_files(files, config):
     add("index.md", link_folders(link_names(home(readme), linked), "index.md", uris))
     for uri, text in reference(names).items():
         add(uri, text)
+    pages = [file.src_uri for file in files.documentation_pages()]
+    expand(config.nav, [*pages, "gallery.md"])
+    about = "# Gallery\n\n> The first figure of each page. A figure leads to the code that draws it."
+    add("gallery.md", f"{about}\n\n{gallery(config.nav, cards)}\n")
     add("llms.txt", llms(files.documentation_pages()))
-    expand(config.nav, [file.src_uri for file in files.documentation_pages()])
 
 
 def on_page_content(content, page, **kwargs):
