@@ -1599,6 +1599,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'fastaudio_norm.pages': { 'fastaudio_norm.pages.html_image': ('pages.html#html_image', 'fastaudio_norm/pages.py'),
                                       'fastaudio_norm.pages.html_pairs': ('pages.html#html_pairs', 'fastaudio_norm/pages.py'),
                                       'fastaudio_norm.pages.html_table': ('pages.html#html_table', 'fastaudio_norm/pages.py'),
+                                      'fastaudio_norm.pages.html_text': ('pages.html#html_text', 'fastaudio_norm/pages.py'),
                                       'fastaudio_norm.pages.write_page': ('pages.html#write_page', 'fastaudio_norm/pages.py')},
             'fastaudio_norm.serve.app': { 'fastaudio_norm.serve.app._drift': ('serve/app.html#_drift', 'fastaudio_norm/serve/app.py'),
                                           'fastaudio_norm.serve.app._one_clip': ('serve/app.html#_one_clip', 'fastaudio_norm/serve/app.py'),
