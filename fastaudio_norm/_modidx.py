@@ -1545,6 +1545,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                      'fastaudio_norm/monitor/network_drift.py'),
                                                       'fastaudio_norm.monitor.network_drift.NetworkDrift.to_html': ( 'monitor/network_drift.html#networkdrift.to_html',
                                                                                                                      'fastaudio_norm/monitor/network_drift.py'),
+                                                      'fastaudio_norm.monitor.network_drift.NetworkDrift.trusted': ( 'monitor/network_drift.html#networkdrift.trusted',
+                                                                                                                     'fastaudio_norm/monitor/network_drift.py'),
                                                       'fastaudio_norm.monitor.network_drift.NetworkDrift.words': ( 'monitor/network_drift.html#networkdrift.words',
                                                                                                                    'fastaudio_norm/monitor/network_drift.py'),
                                                       'fastaudio_norm.monitor.network_drift._outputs_test': ( 'monitor/network_drift.html#_outputs_test',

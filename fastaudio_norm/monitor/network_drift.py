@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['decisions', 'network_tests', 'NetworkDrift', 'detect_network_drift']
 
-# %% ../../nbs/monitor/network_drift.ipynb #5d2ea300
+# %% ../../nbs/monitor/network_drift.ipynb #cc7471c1
 from html import escape
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from .network_reference import NetworkReference, confidence_of
 from .two_sample import hotelling_tests
 from ..stats import RunningCovariance
 
-# %% ../../nbs/monitor/network_drift.ipynb #bdb118ec
+# %% ../../nbs/monitor/network_drift.ipynb #d26feb4c
 def decisions(
     outputs: np.ndarray,  # [clips, classes]
     about: dict,  # of the classifier: target, thresholds
@@ -64,7 +64,7 @@ def network_tests(
     tests = pd.DataFrame({"p": p})
     return tests.assign(alarm=tests.p < false_alarms / len(tests))
 
-# %% ../../nbs/monitor/network_drift.ipynb #dcfe0989
+# %% ../../nbs/monitor/network_drift.ipynb #dab19d4f
 class NetworkDrift(NamedTuple):
     "Difference between live clips and held-out clips in the features and outputs of a network."
 
@@ -121,14 +121,19 @@ def detect_network_drift(
         len(clips.outputs), tests, confidence, pd.DataFrame(columns, about["classes"]), accuracy, alarms
     )
 
-# %% ../../nbs/monitor/network_drift.ipynb #7aa574d4
+# %% ../../nbs/monitor/network_drift.ipynb #230b7778
+@patch(as_prop=True)
+def trusted(self: NetworkDrift) -> bool:
+    "Whether there is an estimated accuracy, and neither features nor outputs have changed."
+    return not isinstance(self.accuracy, str) and not self.tests.alarm[["features", "outputs"]].any()
+
+
 @patch(as_prop=True)
 def accuracy_text(self: NetworkDrift) -> str:
     "The estimated accuracy with a warning if features have drifted, or the reason why there is none."
     if isinstance(self.accuracy, str):
         return f"no estimated accuracy: {self.accuracy}"
-    warning = "; features have changed, so it may be far too high" if self.tests.alarm["features"] else ""
-    return f"{self.accuracy}{warning}"
+    return f"{self.accuracy}{'' if self.trusted else '; the network has drifted, so the estimate may be far too high'}"
 
 
 @patch
@@ -148,8 +153,7 @@ def to_dict(self: NetworkDrift) -> dict[str, Any]:
     network |= {"confidence": confidence, "outputs": self.outputs.to_dict("index")}
     no_estimate = isinstance(self.accuracy, str)
     accuracy = {"value": None, "reason": self.accuracy} if no_estimate else self.accuracy.to_dict()
-    trusted = not no_estimate and not self.tests.alarm["features"]
-    return {"network": network, "estimated_accuracy": accuracy | {"trusted": bool(trusted)}}
+    return {"network": network, "estimated_accuracy": accuracy | {"trusted": self.trusted}}
 
 
 @patch

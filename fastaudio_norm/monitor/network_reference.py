@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['model_fingerprint', 'confidence_of', 'NetworkReference']
 
-# %% ../../nbs/monitor/network_reference.ipynb #df4c058f
+# %% ../../nbs/monitor/network_reference.ipynb #d05fdcd1
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from ..serve import SoundClassifier
 from ..stats import RunningCovariance
 from ..storage import read_json, write_json
 
-# %% ../../nbs/monitor/network_reference.ipynb #123efa19
+# %% ../../nbs/monitor/network_reference.ipynb #813e8559
 _DIRECTIONS, _CLIPS_EACH, _MIN_CLIPS = 16, 4, 20
 
 
@@ -52,7 +51,7 @@ def confidence_of(
         return None
     return outputs.max(1) if target == "label" else np.maximum(outputs, 1 - outputs).mean(1)
 
-# %% ../../nbs/monitor/network_reference.ipynb #e9589a92
+# %% ../../nbs/monitor/network_reference.ipynb #ee24d456
 class NetworkReference:
     """Held-out clips as a network sees them. `from_clips` makes one.
 
@@ -121,7 +120,7 @@ def from_clips(
     new.features.update(x)
     return new
 
-# %% ../../nbs/monitor/network_reference.ipynb #5d25dd5f
+# %% ../../nbs/monitor/network_reference.ipynb #0fe42747
 def _array(content, name, *shape):
     "Array from JSON. Raises `ValueError` for another shape, or values that are not finite."
     x = np.array(content[name], np.float64)
