@@ -6,7 +6,7 @@ from fastaudio_norm.monitor.two_sample import drift_tests, hotelling_test, hotel
 from fastaudio_norm.monitor.sequential import DriftWatch, KnownFeatures, average_run_length, mewma_threshold
 from fastaudio_norm.monitor.network import NetworkClips, network_clips
 from fastaudio_norm.monitor.accuracy import AccuracyEstimate, estimate_accuracy
-from fastaudio_norm.monitor.network_reference import NetworkReference, model_fingerprint
+from fastaudio_norm.monitor.network_reference import NetworkReference, measure_reference, model_fingerprint
 from fastaudio_norm.monitor.network_drift import NetworkDrift, detect_network_drift, network_tests
 from fastaudio_norm.monitor.clip_model import ClipModel, line_response
 from fastaudio_norm.monitor.causes import compare_causes, name_cause
