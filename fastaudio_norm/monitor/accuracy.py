@@ -101,7 +101,7 @@ def estimate_accuracy(
         rows[classes[i] if classes else int(i)] = value, *_interval(drawn), known
         draws.append(drawn)
     if not rows:
-        raise ValueError("Each label must apply to some held-out clips but not to all, got no such label: use more clips")
+        raise ValueError("Expected a label that some held-out clips have and others lack, got none: use more clips")
     table = pd.DataFrame.from_dict(rows, "index", columns=["value", "low", "high", "held_out"])
     low, high = _interval(np.mean(draws, 0))
     return AccuracyEstimate(float(table.value.mean()), float(low), float(high), float(table.held_out.mean()), table)

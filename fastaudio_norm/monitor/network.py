@@ -39,7 +39,9 @@ def _features(layer, x, classifier):
     "Input of the last linear layer, averaged over all dimensions but the last: over windows, or over tokens."
     n = len(classifier.classes)
     if layer is None or layer.out_features != n:
-        found = "applies no nn.Linear" if layer is None else f"applies an nn.Linear of {layer.out_features} outputs last"
+        found = "applies no nn.Linear"
+        if layer is not None:
+            found = f"applies an nn.Linear of {layer.out_features} outputs last"
         raise ValueError(
             f"{type(classifier.network).__name__} {found}, expected one that computes the {n} outputs: use only the "
             "drift of spectrograms (`DriftMonitor`; leave out --model)"

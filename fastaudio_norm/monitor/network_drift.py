@@ -104,7 +104,8 @@ def detect_network_drift(
     alarms: list[int] | None = None,  # alarms of a `DriftWatch`, which replace those of the tests
 ) -> NetworkDrift:
     "Test live clips for drift in the network, and estimate the accuracy if the reference has labels."
-    tests, about, both = network_tests(clips, reference, false_alarms), reference.about, (reference.outputs, clips.outputs)
+    tests, about = network_tests(clips, reference, false_alarms), reference.about
+    both = reference.outputs, clips.outputs
     numbers = about["target"] == "numbers"
     confidence = None if numbers else tuple(float(confidence_of(x, about["target"]).mean()) for x in both)
     known, live = (x.mean(0) if numbers else decisions(x, about).mean(0) for x in both)

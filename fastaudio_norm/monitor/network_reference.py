@@ -63,22 +63,23 @@ class NetworkReference:
 
     def __init__(
         self,
-        model: str,  # `model_fingerprint`
-        about: dict,  # of the classifier: classes, target, thresholds
+        classifier: SoundClassifier,
         center: np.ndarray,  # [features]
         directions: np.ndarray,  # [directions, features]
         features: RunningCovariance,  # of `watched`
         outputs: np.ndarray,  # [clips, classes]
         truth: np.ndarray | None = None,  # class numbers [clips], or 0 or 1 [clips, classes]; None without labels
     ):
-        self.model, self.about, self.center, self.directions = model, about, center, directions
+        self.model, self.about = model_fingerprint(classifier), classifier.about
+        self.center, self.directions = center, directions
         self.features, self.outputs, self.truth = features, outputs, truth
 
     @property
     def groups(self) -> dict[str, slice]:
         "Indices of the directions, and of the confidence, which numbers do not have."
         k = len(self.directions)
-        return {"features": slice(0, k)} | ({} if self.about["target"] == "numbers" else {"confidence": slice(k, k + 1)})
+        groups = {"features": slice(0, k), "confidence": slice(k, k + 1)}
+        return {"features": groups["features"]} if self.about["target"] == "numbers" else groups
 
     def watched(
         self,
@@ -101,7 +102,7 @@ class NetworkReference:
         labelled = "without labels" if self.truth is None else "with labels"
         return f"NetworkReference: {len(self.outputs):,} held-out clips {labelled}, {len(self.directions)} directions"
 
-
+# %% ../../nbs/monitor/network_reference.ipynb #a47ac185
 @patch(cls_method=True)
 def from_clips(
     cls: NetworkReference,
@@ -116,8 +117,7 @@ def from_clips(
     if truth is not None and len(truth) != n:
         raise ValueError(f"Expected the truth of {n} clips, got {len(truth)}")
     truth = None if classifier.target == "numbers" else truth
-    about = {name: classifier.about[name] for name in ("classes", "target", "thresholds")}
-    new = cls(model_fingerprint(classifier), about, *_principal(clips.features), None, clips.outputs, truth)
+    new = cls(classifier, *_principal(clips.features), None, clips.outputs, truth)
     x = new.watched(clips)
     new.features = RunningCovariance(x.shape[1])
     new.features.update(x)
@@ -141,7 +141,7 @@ def save(
     arrays = {name: getattr(self, name).tolist() for name in ("center", "directions", "outputs")}
     features = {"mean": self.features.mean.tolist(), "m2": self.features.m2.tolist()}
     truth = None if self.truth is None else self.truth.tolist()
-    content = {"model": self.model, "about": self.about, **arrays, "features": features, "truth": truth}
+    content = {"model": self.model, **arrays, "features": features, "truth": truth}
     write_json(file, "network reference", 1, content)
 
 
@@ -168,8 +168,7 @@ def load(
             truth = truth.astype(int) if one else truth
             if truth.min() < 0 or truth.max() >= (n_classes if one else 2):
                 raise ValueError(f"truth must name one of {n_classes} classes")
-        about = {name: classifier.about[name] for name in content["about"]}
-        new = cls(content["model"], about, _array(content, "center", size), directions, None, outputs, truth)
+        new = cls(classifier, _array(content, "center", size), directions, None, outputs, truth)
         k = len(directions) + (classifier.target != "numbers")
         new.features = RunningCovariance(k)
         new.features.n = len(outputs)

@@ -80,7 +80,7 @@ def test_several_labels_are_calibrated_one_by_one():
     right = ((live.outputs > [0.5, 0.8, 0.5]) == hidden).mean(0)[:2]
     assert ((estimate.labels.low <= right) & (right <= estimate.labels.high)).all()
     assert estimate.value == estimate.labels.value.mean() and estimate.to_dict()["labels"]["b"]["held_out"] > 0.5
-    with pytest.raises(ValueError, match="got no such label"):
+    with pytest.raises(ValueError, match="and others lack, got none"):
         estimate_accuracy(outputs, np.ones((400, 3)), live.outputs, "labels")
 
 

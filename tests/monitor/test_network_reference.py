@@ -70,7 +70,6 @@ def test_files_restore_references(target, tmp_path):
         lambda c: c["truth"].__setitem__(0, -1),
         lambda c: c["features"].update(m2=[[0.0]]),
         lambda c: c["features"]["m2"][0].__setitem__(0, -1.0),
-        lambda c: c.update(about={"secret": 1}),
         lambda c: c.update(outputs="many"),
     ],
 )
