@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 
 from .causes import compare_causes, name_cause
+from .network_drift import NetworkDrift
 from .two_sample import drift_tests, ks_distances
 from ..stats import StatsRecorder, bin_positions
 from ..stats.plots import label_frequency_axis
@@ -56,17 +57,20 @@ class Drift(NamedTuple):
     settings: dict | None  # settings of the spectrograms, such as n_fft
     causes: pd.DataFrame  # from `compare_causes`; empty without an alarm
     alarms: list[int] | None = None  # numbers of the clips at which a `DriftWatch` alarmed; None without a watch
+    network: NetworkDrift | None = None  # the same clips, as a network sees them
 
     @property
     def alarm(self) -> bool:
-        "Whether the watch has alarmed; without a watch, whether any of the tests alarms."
-        return bool(self.tests.alarm.any() if self.alarms is None else self.alarms)
+        "Whether the watch has alarmed; without a watch, whether any of the tests alarms. Likewise for the network."
+        of_sound = self.tests.alarm.any() if self.alarms is None else self.alarms
+        return bool(of_sound or self.network and self.network.alarm)
 
     def __str__(self):
-        head = f"{self.clips:,} clips: {'; '.join(self.words) if self.alarm else 'no drift'}"
+        head = f"{self.clips:,} clips: {'; '.join(self.words) or 'no drift'}"
         if self.alarms:
             head += f"\nAlarms at clip {', '.join(f'{n:,}' for n in self.alarms)}"
-        return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}"
+        network = f"\n\n{self.network}" if self.network else ""
+        return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}{network}"
 
 
 def detect_drift(
@@ -110,11 +114,12 @@ def show(self: Drift) -> Figure:
 # %% ../../nbs/monitor/drift.ipynb #1b329815
 @patch
 def to_dict(self: Drift) -> dict[str, Any]:
-    "Content for JSON: `clips`, `alarm`, `alarms`, `words`, `tests` and `causes`."
+    "Content for JSON: `clips`, `alarm`, `alarms`, `words`, `tests`, `causes`, and that of `network`."
     causes = [{"cause": name, **row} for name, row in self.causes.to_dict("index").items()]
     tests = {name: {"p": float(p), "alarm": bool(alarm)} for name, p, alarm in self.tests.itertuples()}
     content = {"clips": self.clips, "alarm": self.alarm, "alarms": self.alarms, "words": self.words}
-    return {**content, "tests": tests, "causes": causes}
+    network = self.network.to_dict() if self.network else {}
+    return {**content, "tests": tests, "causes": causes, **network}
 
 
 _STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto} table{border-collapse:collapse} td,th{padding:.3em}"
@@ -138,4 +143,5 @@ def to_html(
         f"<h1>{'Drift' if self.alarm else 'No drift'}</h1><p>{escape('; '.join(self.words))}</p><table>{rows}</table>",
         f'<img alt="Mean and standard deviation per bin" src="data:image/png;base64,{data}">',
         *(table.to_html(float_format="{:.3g}".format, border=0) for table in tables),
+        self.network.to_html() if self.network else "",
     ])  # fmt: skip
