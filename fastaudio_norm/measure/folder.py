@@ -10,7 +10,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import version
+from itertools import islice
+from operator import length_hint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +40,8 @@ from ..data import find_audio, sample_files
 from .checkpoint import Checkpoint
 from .distributed import merge_ranks, rank_and_world_size
 from .measurement import Measurement
+from .sources import IndexedClips, StreamedClips, clips_of, is_source
+from .urls import fetch_ahead
 from ..stats import GroupStats, StatsRecorder
 from ..transforms import AudioNormalize
 
@@ -64,7 +69,7 @@ class FileToSpec:
 # %% ../../nbs/measure/folder.ipynb #454ece0b
 def _measure_remaining(measurement, progress, to_spec, by_clip, on_error, quiet, on_clip, groups):
     "Add the files that `progress` has not counted yet."
-    total, remaining = len(progress.files), progress.files[progress.done :]
+    total, remaining = length_hint(progress.files) or None, fetch_ahead(progress.remaining)
     hide = True if quiet or rank_and_world_size()[0] > 0 else None  # None: hide it unless stderr is a terminal
     bar = tqdm(total=total, initial=progress.done, desc="Measuring clips", unit="clip", disable=hide, leave=False)
     with bar, closing(map_in_processes(to_spec, remaining)) as results:
@@ -86,17 +91,22 @@ def _measure_remaining(measurement, progress, to_spec, by_clip, on_error, quiet,
             bar.update()
 
 # %% ../../nbs/measure/folder.ipynb #e2fdffe5
+_FIRST = 100  # clips of a source whose headers are read to find the sample rate
+
+
 def _choose_rate(files, spec, rate):
-    if rate or spec_rate(spec):
-        return rate or spec_rate(spec)
-    rate, note = common_rate(files, SAMPLE_RATE)
+    declared = getattr(files, "rate", None)  # by a source
+    if rate or spec_rate(spec) or declared:
+        return rate or spec_rate(spec) or declared
+    is_source = isinstance(files, (IndexedClips, StreamedClips))
+    rate, note = common_rate(list(islice(files, _FIRST)) if is_source else files, SAMPLE_RATE)
     if note and rank_and_world_size()[0] == 0:
         tqdm.write(f"Sample rate: {rate:,} Hz. {note}", file=sys.stderr)
     return rate
 
 # %% ../../nbs/measure/folder.ipynb #57cd56e7
 def measure_files(
-    files: Sequence[Path],  # audio files
+    files: Sequence[Path] | IndexedClips | StreamedClips,  # audio files, or clips as from `clips_of`
     spec: str | AudioToSpec | Callable = "mel",  # spectrogram, see `to_spec`
     wave: bool = False,  # whether to normalize each waveform first, with `AudioNormalize`
     by_clip: bool = False,  # whether to estimate sampling errors also
@@ -111,12 +121,13 @@ def measure_files(
 
     The rate is `rate`, else the one of the spectrogram, else the most common one of the files, up to 16 kHz. If
     `torch.distributed` is initialized, each rank measures every `world_size`-th file and returns the statistics of all
-    files. Raises `ValueError` with a list of unusable files. Damaged headers are detected before any file is measured.
+    files. Raises `ValueError` with a list of unusable files. Damaged headers are detected before any file is measured,
+    except in clips of other sources, of which the first 100 determine the sample rate.
     """
     rate = _choose_rate(files, spec, rate)
     make_image = FileToSpec(spec, rate, wave)
     rank, world_size = rank_and_world_size()
-    own, unusable = check_files(files[rank::world_size], on_error, quiet=quiet)
+    own, unusable = _own_files(files, rank, world_size, checkpoint, on_error, quiet)
     settings = {"spec": about_spec(spec, rate), "wave": wave, "by_clip": by_clip, "rank": [rank, world_size]}
     settings |= {"groups": [groups[file] for file in own]} if groups else {}
     settings |= {name: version(name) for name in ("fastaudio-norm", "torch", "torchaudio")}
@@ -129,13 +140,38 @@ def measure_files(
         progress.save(measurement, now=True)  # this process may wait long for another one, in vain
         measurement = merge_ranks(measurement)
     if not measurement.clips:
+        if not measurement.skipped:
+            raise ValueError("The source contains no clips")
         first = ": ".join(next(iter(measurement.skipped.items())))
-        raise ValueError(f"All {len(files):,} files are unusable, such as {first}")
+        raise ValueError(f"All {len(measurement.skipped):,} files are unusable, such as {first}")
     return measurement
+
+
+def _own_files(files, rank, world_size, checkpoint, on_error, quiet):
+    "Files that this process measures, and errors of files that are unusable according to their headers."
+    if not isinstance(files, (IndexedClips, StreamedClips)):
+        return check_files(files[rank::world_size], on_error, quiet=quiet)
+    if checkpoint and files.problem:
+        raise ValueError(f"A measurement could not resume: {files.problem}, or omit `checkpoint`")
+    return files.share(rank, world_size), check_files([], on_error)[1]
+
+# %% ../../nbs/measure/folder.ipynb #c57ec91e
+def _refuse_table(**options):
+    given = [name for name, value in options.items() if value is not None and len(value)]
+    if given:
+        raise ValueError(f"Omit {', '.join(given)}: only a folder has a table of its clips, with folds and groups")
+
+
+def _groups_of(path, table, column):
+    "Group of each file of a table."
+    if table is None or column not in table:
+        problem = "no table" if table is None else f"the columns {list(table.columns)}"
+        raise ValueError(f"`group` needs a table with the column {column!r}, got {problem}")
+    return {Path(path) / file: group_name(group) for file, group in zip(table.file, table[column])}
 
 # %% ../../nbs/measure/folder.ipynb #56e5f7fa
 def measure(
-    path: str | Path,  # folder of audio, see `find_audio`
+    source: str | Path | Any,  # folder of audio, see `find_audio`; or another source, see `clips_of`
     folds: Sequence | None = None,  # folds to take; default: all
     exclude: Sequence = (),  # folds to leave out, such as the validation fold
     spec: str | AudioToSpec | Callable = "mel",  # spectrogram, see `to_spec`
@@ -145,17 +181,23 @@ def measure(
     on_error: str = "stop",  # "stop" at unusable files, or "skip" them
     checkpoint: str | Path | None = None,  # file to save progress to and to resume from; delete it after a complete run
     table: pd.DataFrame | None = None,  # table of the clips, as from `read_clips`
-    rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the files, up to 16 kHz
+    rate: int | None = None,  # sample rate, Hz; default: of the spectrogram, else of the clips, up to 16 kHz
     group: str | None = None,  # column of `table` with each clip's group, such as its device: statistics of each
 ) -> StatsRecorder | GroupStats:  # per channel and frequency bin, with quantiles; `GroupStats` if `group` is given
-    """Statistics of a folder's spectrograms: `save` them, or take them `reduced` to what you need.
+    """Statistics of the spectrograms of a folder or another source: `save` them, or take them `reduced`.
 
-    Raises what `find_audio`, `sample_files` and `measure_files` raise, and `ValueError` for a missing column.
+    Raises what `find_audio`, `clips_of`, `sample_files` and `measure_files` raise, and `ValueError` for a missing
+    column, and for folds, a table or a group of a source that is not a folder.
     """
-    groups = None if group is None else _groups_of(path, table, group)
-    every = find_audio(path, folds, exclude, table)
-    files = sample_files(every, fraction, seed)
-    is_sample = len(files) < len(every)
+    if is_source(source):
+        _refuse_table(folds=folds, exclude=exclude, table=table, group=group)
+        groups, every = None, clips_of(source, rate)
+        files = every.sample(fraction, seed)
+    else:
+        groups = None if group is None else _groups_of(source, table, group)
+        every = find_audio(source, folds, exclude, table)
+        files = sample_files(every, fraction, seed)
+    is_sample = length_hint(files) < length_hint(every)
     rate = _choose_rate(files, spec, rate)
     found = measure_files(files, spec, wave, is_sample, on_error, checkpoint, rate, groups=groups)
     about = about_spec(spec, rate)
@@ -171,14 +213,6 @@ def measure(
         "sample": _sampling(found, files, every, seed) if is_sample else None,
     }
     return found.recorder if groups is None else GroupStats(found.recorder, found.groups)
-
-
-def _groups_of(path, table, column):
-    "Group of each file of a table."
-    if table is None or column not in table:
-        problem = "no table" if table is None else f"the columns {list(table.columns)}"
-        raise ValueError(f"`group` needs a table with the column {column!r}, got {problem}")
-    return {Path(path) / file: group_name(group) for file, group in zip(table.file, table[column])}
 
 
 def _sampling(found, files, every, seed):
