@@ -107,7 +107,12 @@ _FIRST = 100  # items of an iterator that are read ahead, to find the sample rat
 
 
 def _refuse_part_of_loader(loader):
-    "Raise `ValueError` if a loader yields only the share of one process."
+    "Raise `ValueError` if a loader does not yield each clip once."
+    if getattr(loader, "drop_last", False):
+        raise ValueError(
+            "Expected a loader of all clips, got one with drop_last=True, which leaves some out. Pass drop_last=False; "
+            "in fastai: dls.train.new(shuffle=False, drop_last=False)"
+        )
     if isinstance(getattr(loader, "sampler", None), DistributedSampler) and loader.sampler.num_replicas > 1:
         raise ValueError(
             "Expected a loader of all clips, got one with DistributedSampler, which yields some clips twice. Pass a "

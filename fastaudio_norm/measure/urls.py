@@ -76,7 +76,7 @@ def list_urls(
 
     fs, path = url_to_fs(url)
     found = fs.glob(path, detail=True) if has_magic(path) else fs.find(path, detail=True)
-    files = sorted(name for name, info in found.items() if info["type"] == "file" and is_audio_name(name))
+    files = sorted(name for name in found if found[name].get("type", "file") == "file" and is_audio_name(name))
     if not files:
         raise FileNotFoundError(f"No audio files at {url}: expected a folder, a glob pattern or a file")
     version = {name: next((found[name][key] for key in _VERSIONS if found[name].get(key)), "") for name in files}

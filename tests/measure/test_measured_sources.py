@@ -34,8 +34,8 @@ def write_shards(files, folder, maxcount=8):
 def upload(files, url):
     "Write files to fsspec's memory in place of those that it has there; return the URL."
     fs, path = fsspec.core.url_to_fs(url)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
+    for old in fs.find(path):
+        fs.rm(old)
     for file in files:
         fs.pipe(f"{path}/{file.name}", file.read_bytes())
     return url
@@ -264,6 +264,7 @@ def loader(**options):
         (loader(shuffle=True), {"rate": 16000, "checkpoint": "x"}, "could not resume: the loader shuffles the clips"),
         (iter([]), {"rate": 16000, "checkpoint": "x"}, "could not resume: a list_iterator can be read only once"),
         (loader(sampler=DistributedSampler(range(8), 2, 0)), {"rate": 16000}, "got one with DistributedSampler"),
+        (loader(drop_last=True), {"rate": 16000}, "got one with drop_last=True, which leaves some out"),
         (iter([]), {"rate": 16000}, "The source contains no clips"),
         ([], {}, "The source contains no clips: got an empty list"),
         (loader(), {"rate": 16000, "on_error": "ignore"}, "`on_error` must be"),
