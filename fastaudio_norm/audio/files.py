@@ -176,7 +176,7 @@ def open_audio(
         size, source = _size_and_source(file)
         sound = soundfile.SoundFile(source)
     except OSError as e:
-        raise BadAudio(file, e.strerror or str(e)) from e
+        raise BadAudio(file, e.strerror or str(e).partition("\n")[0]) from e
     except (soundfile.LibsndfileError, TypeError) as e:  # TypeError: raw samples without a header
         raise BadAudio(file, f"not readable as audio: {getattr(e, 'error_string', e)}") from e
     with sound:

@@ -43,6 +43,9 @@ class IndexedClips(Sequence):
             return IndexedClips(self.read, self.numbers[i], self.rate)
         return self.read(self.numbers[i])
 
+    def __iter__(self) -> Iterator[EncodedClip | Path]:
+        return map(self.read, self.numbers)  # an `IndexError` of a data set is an error, not the end
+
     def share(
         self,
         rank: int,  # of this process
@@ -145,7 +148,11 @@ def _stream(source, rate):
 
 def _sequence(source, rate):
     def read(i):
-        clips = list(clips_of_item(source[i], rate, f"item {i}"))
+        try:
+            item = source[i]
+        except (OSError, RuntimeError, ValueError, MemoryError) as e:  # as of files
+            return EncodedClip(f"item {i}", problem=f"cannot be read: {str(e) or type(e).__name__}")
+        clips = list(clips_of_item(item, rate, f"item {i}"))
         if len(clips) != 1:
             raise ValueError(f"item {i}: expected one clip, got {len(clips)}. Pass a loader, or iter(...), for batches")
         return clips[0]
@@ -170,7 +177,7 @@ def _from_text(source):
         return _from_rows(load_hf(source))
     if "://" in source:
         files = list_urls(source)
-        return IndexedClips(files.__getitem__, range(len(files)))
+        return IndexedClips(lambda i: files[i].unread(), range(len(files)))
     raise ValueError(f"Expected a URL, shards (.tar) or hf:NAME, got {source!r}")
 
 

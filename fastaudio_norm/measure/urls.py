@@ -35,6 +35,10 @@ class RemoteClip(EncodedClip):
         self.fetch()
         return EncodedClip, (self.name, self.content, self.problem)
 
+    def unread(self) -> "RemoteClip":
+        "The same file, not fetched: a list of these does not keep what was read."
+        return RemoteClip(self.fs, self.path, self.version)
+
     def fetch(self) -> None:
         "Read the content, or note the problem, unless that was done before."
         if self.content or self.problem:

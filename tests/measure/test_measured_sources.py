@@ -294,6 +294,31 @@ def test_a_sequence_reads_only_the_clips_that_it_is_asked_for():
     assert list(part) == [None, None] and read == part.numbers
 
 
+def test_fetched_files_are_not_kept(clips):
+    files = clips_of(upload(sorted(clips.iterdir()), "memory://clips"))
+    assert all(clip.read() for clip in files) and not any(clip.content for clip in files)
+
+
+class Failing(Labelled):
+    "Raises an error for the third clip."
+
+    def __getitem__(self, i):
+        if i == 2:
+            raise self.waveform
+        return soundfile.read(self.files[i])
+
+
+def test_an_item_that_cannot_be_read_is_an_unusable_clip(clips):
+    files = sorted(clips.iterdir())
+    data = Failing(files, soundfile.LibsndfileError(3, "Damaged: "))
+    with pytest.raises(ValueError, match="1 of 30 files are unusable:\n  item 2: cannot be read: Damaged"):
+        measure(data)
+    about = measure(data, on_error="skip").about
+    assert about["clips"] == 29 and [*about["skipped"]] == ["item 2"]
+    with pytest.raises(IndexError, match="a bug"):  # not the end of the data
+        measure(Failing(files, IndexError("a bug")))
+
+
 def test_clips_of_a_padded_batch_have_their_own_lengths():
     batch = AudioTensor(torch.ones(2, 1, 4000), sr=16000)
     batch.lengths = (4000, 1500)
