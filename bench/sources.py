@@ -74,8 +74,8 @@ def saved_clips(checkpoint):
 
 def kill_and_resume(source, folder, out, clips, kills):
     "Kill the measurement when random numbers of clips are saved, and finish it. Returns these numbers."
-    checkpoint, numbers = Path(f"{out}.part"), []
-    for goal in sorted(random.Random(0).uniform(0.05, 0.8) * clips for _ in range(kills)):
+    checkpoint, numbers, rng = Path(f"{out}.part"), [], random.Random(0)
+    for goal in sorted(rng.uniform(0.05, 0.8) * clips for _ in range(kills)):
         process = start(source, folder, out)
         while saved_clips(checkpoint) < goal:
             if process.poll() is not None:

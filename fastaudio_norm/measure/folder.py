@@ -186,8 +186,9 @@ def measure(
 ) -> StatsRecorder | GroupStats:  # per channel and frequency bin, with quantiles; `GroupStats` if `group` is given
     """Statistics of the spectrograms of a folder or another source: `save` them, or take them `reduced`.
 
-    Raises what `find_audio`, `clips_of`, `sample_files` and `measure_files` raise, and `ValueError` for a missing
-    column, and for folds, a table or a group of a source that is not a folder.
+    Waveforms that do not state their sample rate must have the rate `rate`. Raises what `find_audio`, `clips_of`,
+    `sample_files` and `measure_files` raise, and `ValueError` for a missing column, and for folds, a table or a group
+    of a source that is not a folder.
     """
     if is_source(source):
         _refuse_table(folds=folds, exclude=exclude, table=table, group=group)
