@@ -265,7 +265,7 @@ def on_files(files, config):
             if image.suffix != ".svg":
                 image, content = image.with_name(f"{image.stem}-small.webp"), thumbnail(images[name])
                 add(image.as_posix(), content)
-            cards[uri] = f"[![{heading}]({image.as_posix()}){{loading=lazy}}**{title}**]({uri}#{anchor})\n"
+            cards[uri] = f"[![{heading}: figure]({image.as_posix()}){{loading=lazy}}**{title}**]({uri}#{anchor})\n"
     for path in sorted(Path("nbs").rglob("*.*")):
         if path.suffix in (".png", ".svg", ".jpg"):
             add(path.as_posix(), path.read_bytes())
