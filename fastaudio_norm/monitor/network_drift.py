@@ -18,6 +18,7 @@ from .accuracy import AccuracyEstimate, estimate_accuracy
 from .network import NetworkClips
 from .network_reference import NetworkReference, confidence_of
 from .two_sample import hotelling_tests
+from ..pages import html_table
 from ..stats import RunningCovariance
 
 # %% ../../nbs/monitor/network_drift.ipynb #d26feb4c
@@ -158,12 +159,12 @@ def to_dict(self: NetworkDrift) -> dict[str, Any]:
 
 
 @patch
-def to_html(self: NetworkDrift) -> str:
+def sections(self: NetworkDrift) -> list[tuple[str, str]]:  # headings, contents as HTML
     "Sections of a page: network, and estimated accuracy."
-    tables = [self.tests, self.outputs]
-    sections = [f"<h2>Network: {escape('; '.join(self.words) or 'no drift')}</h2>"]
-    sections += [table.to_html(float_format="{:.3g}".format, border=0) for table in tables]
-    sections.append(f"<h2>Estimated accuracy</h2><p>{escape(self.accuracy_text)}</p>")
+    tables, accuracy = [html_table(table, float_format="{:.3g}".format) for table in (self.tests, self.outputs)], []
     if isinstance(self.accuracy, AccuracyEstimate) and self.accuracy.labels is not None:
-        sections.append(self.accuracy.labels.to_html(float_format="{:.3g}".format, border=0))
-    return "\n".join(sections)
+        accuracy = [html_table(self.accuracy.labels, float_format="{:.3g}".format)]
+    return [
+        (f"Network: {'; '.join(self.words) or 'no drift'}", "\n".join(tables)),
+        ("Estimated accuracy", "\n".join([f"<p>{escape(self.accuracy_text)}</p>", *accuracy])),
+    ]
