@@ -18,6 +18,8 @@ from ..stats import StatsRecorder, bin_frequencies
 _CLIPS, _QUANTILES = 16, 5
 _GAIN_ERROR, _BIN_ERROR, _SPREAD_ERROR, _RELATIVE_ERROR = 1.0, 1.0, 0.06, 0.15  # dB, dB, log dB, share
 _STEEPNESS_ERROR, _ASYMMETRY_ERROR = 0.05, 0.03  # log dB, of rises and falls together and of each
+_SILENT = 0.2  # share of values at the floor that digital silence explains
+_SPREAD = 15.0  # dB, about the standard deviation of a bin
 _STEEPNESS_OF_SPREAD = 0.3  # change of steepness per change of spread, measured with white noise on ESC-50
 
 
@@ -56,6 +58,7 @@ class ClipModel:
         self.hz, self.clips, self.bands = bin_frequencies(known.settings), clips.bins.n, clips.bands
         self.resolution = known.settings["sr"] / (known.settings.get("win_length") or known.settings["n_fft"])  # Hz
         self.floor = float(min(known.moments.low.min(), live.moments.low.min()))  # level of digital silence, if any
+        self._quantiles = np.stack([known.quantile(q).flatten().numpy() for q in np.arange(0.05, 1, 0.1)])
         parts = np.array_split(np.arange(len(self.hz)), self.bands)
         self._sizes, self._starts = np.array([len(part) for part in parts]), np.array([part[0] for part in parts])
         self._band = np.repeat(np.arange(self.bands), self._sizes)
@@ -133,6 +136,11 @@ def noise(
     covariance *= scale * scale[:, None] * (1 / n_live + 1 / self.clips)
     errors = np.repeat([_BIN_ERROR, _SPREAD_ERROR, _ASYMMETRY_ERROR], [n + 1, self.bands, 2])
     gain = np.repeat([_GAIN_ERROR, 0, 0], [n + 1, self.bands, 2])
+    moved = np.median(np.abs(observed[:n]))
+    share = (self._quantiles <= self.floor + moved + 1).mean(0)
+    at_floor = moved * ((share - _SILENT) / (1 - _SILENT)).clip(0)  # dB
+    errors[:n] += at_floor
+    errors[n + 1 : -2] += np.add.reduceat(at_floor, self._starts) / self._sizes / _SPREAD
     uncertain = _STEEPNESS_ERROR + _STEEPNESS_OF_SPREAD * np.abs(observed[n + 1 : -2].mean())
     steepness = np.repeat([0, 0, uncertain], [n + 1, self.bands, 2])
     ridge = 0.1 * covariance.diagonal() + errors**2 + np.square(_RELATIVE_ERROR * observed)
