@@ -47,7 +47,9 @@ def test_package_is_what_the_notebooks_export(tmp_path):
 
 def test_site_has_no_broken_link_and_no_name_without_a_docstring(tmp_path):
     run("mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
-    assert "SpecNormalize" in (tmp_path / "site" / "reference" / "transforms.html").read_text()
+    page = (tmp_path / "site" / "reference" / "transforms.html").read_text()
+    assert page.count("<strong>Example</strong>") == page.count("<strong>Source note:</strong>") >= 14
+    assert "Normalize waveforms" in (tmp_path / "site" / "reference" / "index.html").read_text()
 
 
 @each_notebook
