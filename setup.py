@@ -37,7 +37,11 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
     ],
     install_requires=cfg["requirements"].split("\n"),
-    extras_require={"app": cfg["app_requirements"].split("\n")},
+    extras_require={
+        name.removesuffix("_requirements"): text.split("\n")
+        for name, text in cfg.items()
+        if name.endswith("_requirements")
+    },
     entry_points={"console_scripts": cfg["console_scripts"].split("\n")},
     packages=find_packages(include=[f"{cfg['lib_path']}*"]),
 )

@@ -154,7 +154,7 @@ def spaced(texts):
     "Statements, with an empty line around each function and class."
     code = ""
     for text in texts:
-        apart = re.match(r"(def|class|@)", text)
+        apart = re.match(r"def |class |@", text)
         code += f"\n{text}\n\n" if apart else f"{text}\n"
     return re.sub(r"\n{3,}", "\n\n", code).strip("\n")
 

@@ -6,6 +6,7 @@ check it. A link to a folder of notebooks, `nbs/stats/`, leads to its first page
 
 import ast
 import html
+import io
 import json
 import logging
 import posixpath
@@ -18,8 +19,9 @@ from examples import cells
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 from outputs import IMAGES, data_of, output
+from PIL import Image
 from public import PACKAGE, names_from, public_names
-from reference import reference_pages
+from reference import headings, reference_pages
 
 log = logging.getLogger("mkdocs.hooks")  # a strict build fails on warnings of loggers below "mkdocs"
 
@@ -123,6 +125,40 @@ def llms(pages):
     return "\n".join(lines) + "\n"
 
 
+THUMBNAIL = 360  # pixels, width
+
+
+def thumbnail(content):
+    "A PNG or JPEG image, in a smaller size, as WebP."
+    image, out = Image.open(io.BytesIO(content)).convert("RGBA"), io.BytesIO()
+    image.thumbnail((THUMBNAIL, image.height))
+    image.save(out, "WEBP", quality=80)
+    return out.getvalue()
+
+
+def first_figure(path, images):
+    "Title of a notebook, heading above its first figure, the heading's anchor and the figure's name. None without one."
+    name = next(iter(images), None)  # ends in the number of its cell, and its own
+    if name is None:
+        return None
+    number, found = int(re.search(r"(\d+)-\d+\.\w+$", name)[1]), headings(path)
+    *_, (_, heading, anchor) = [one for one in found if one[0] < number]
+    return found[0][1], heading, anchor, name
+
+
+def gallery(nav, cards, level=2):
+    "Markdown of the gallery: the cards of each section of the navigation. `cards` has the card of each page."
+    own, sections = [], []
+    for section in nav:
+        for title, value in section.items() if isinstance(section, dict) else [("", section)]:
+            if not isinstance(value, list):
+                own.append(cards.get(value, ""))
+            elif below := gallery(value, cards, level + 1):
+                sections.append(f"{'#' * level} {title}\n\n{below}")
+    grid = [f'<div class="cards" markdown="span">\n{"".join(own)}</div>'] if any(own) else []
+    return "\n\n".join([*grid, *sections])
+
+
 def expand(nav, pages):
     "Replace each path in the navigation that is not a page by the pages whose paths it begins."
     for section in nav:
@@ -146,11 +182,19 @@ def on_files(files, config):
     linked = {name: f"{module}.{name}" for name, module in names.items() if not name.isalpha() or not name.islower()}
     notebooks = reading_order(path for path in Path("nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     uris = [path.as_posix() for path in notebooks]
+    cards = {}
     for path, uri in zip(notebooks, uris):
         text, images = notebook(path, linked)
         add(uri, link_folders(text, uri, uris), Notebook)
         for name, content in images.items():
             add((path.parent / name).as_posix(), content)
+        if figure := first_figure(path, images):
+            title, heading, anchor, name = figure
+            image = path.parent / name
+            if image.suffix != ".svg":
+                image, content = image.with_name(f"{image.stem}-small.webp"), thumbnail(images[name])
+                add(image.as_posix(), content)
+            cards[uri] = f"[![{heading}: figure]({image.as_posix()}){{loading=lazy}}**{title}**]({uri}#{anchor})\n"
     for path in sorted(Path("nbs").rglob("*.*")):
         if path.suffix in (".png", ".svg", ".jpg"):
             add(path.as_posix(), path.read_bytes())
@@ -160,8 +204,11 @@ def on_files(files, config):
     add("index.md", link_folders(link_names(home(readme), linked), "index.md", uris))
     for uri, text in reference_pages(names).items():
         add(uri, text)
+    pages = [file.src_uri for file in files.documentation_pages()]
+    expand(config.nav, [*pages, "gallery.md"])
+    about = "# Gallery\n\n> The first figure of each page. A figure leads to the code that draws it."
+    add("gallery.md", f"{about}\n\n{gallery(config.nav, cards)}\n")
     add("llms.txt", llms(files.documentation_pages()))
-    expand(config.nav, [file.src_uri for file in files.documentation_pages()])
 
 
 def on_page_content(content, page, **kwargs):

@@ -104,9 +104,14 @@ from fastaudio_norm.monitor import (
     DriftMonitor,  # Monitor
     DriftSession,  # Monitor
     DriftWatch,  # Monitor
+    NetworkReference,  # Monitor
     adapt_batchnorm,  # Adapt to new recordings
+    detect_network_drift,  # Monitor
+    estimate_accuracy,  # Monitor
     evaluate_adaptation,  # Adapt to new recordings
     match_bands,  # Adapt to new recordings
+    measure_reference,  # Monitor
+    network_clips,  # Monitor
     network_inputs,  # Adapt to new recordings
     update_stats,  # Adapt to new recordings
 )

@@ -1,5 +1,6 @@
 """Notebooks run and are clean, modules match their notebooks, and the site builds without warnings."""
 
+import re
 import shutil
 
 import pytest
@@ -47,9 +48,13 @@ def test_package_is_what_the_notebooks_export(tmp_path):
 
 def test_site_has_no_broken_link_and_no_name_without_a_docstring(tmp_path):
     run("mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
-    page = (tmp_path / "site" / "reference" / "transforms.html").read_text()
+    site = tmp_path / "site"
+    page = (site / "reference" / "transforms.html").read_text()
     assert page.count("<strong>Example</strong>") == page.count("<strong>Source note:</strong>") >= 14
-    assert "Normalize waveforms" in (tmp_path / "site" / "reference" / "index.html").read_text()
+    assert "Normalize waveforms" in (site / "reference" / "index.html").read_text()
+    thumbnails = re.findall(r'<img alt="[^"]+" loading="lazy" src="(.+?)"', (site / "gallery.html").read_text())
+    assert len(thumbnails) > 40
+    assert sum((site / name).stat().st_size for name in thumbnails) < 1.5e6
 
 
 @each_notebook

@@ -6,9 +6,11 @@ from fastaudio_norm.audio.augment import ActiveCrop, FreqMixStyle, RandomChange,
 from fastaudio_norm.audio.cache import CachedClips, cache_folder, cached_clips, clip_names
 from fastaudio_norm.audio.changes import bandpass, microphone_response, room_response, telephone_band
 from fastaudio_norm.audio.conditions import Condition, make_condition, make_conditions
+from fastaudio_norm.audio.encoded import EncodedClip, encode_samples
 from fastaudio_norm.audio.files import (
     BadAudio,
     MAX_MAGNITUDE,
+    MAX_RATE,
     ON_ERROR,
     as_bad_audio,
     check_files,

@@ -24,7 +24,8 @@ from fastaudio.core.config import PreprocessAudio
 from fastaudio.core.signal import AudioTensor
 from tqdm import tqdm
 
-from ..compat.audio_length import with_length
+from .encoded import EncodedClip
+from ..compat.audio_length import content_with_length, with_length
 from ..names import ON_ERROR
 from ..storage import printable_path
 
@@ -150,25 +151,36 @@ class AudioReader:
         return block
 
 # %% ../../nbs/audio/files.ipynb #7e1244be
-@contextmanager
-def open_audio(
-    file: str | os.PathLike,
-) -> Iterator[AudioReader]:
-    "Yield an `AudioReader`. Raises `BadAudio` if the file cannot be opened, or its header shows that it is unusable."
-    try:
+def _size_and_source(file: str | os.PathLike) -> tuple:
+    "Size of a file in bytes, and what soundfile should open. Raises `OSError` if the file has no content."
+    if isinstance(file, EncodedClip):
+        content = file.read()
+        size, source = len(content), content_with_length(content)
+    else:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe or device"
             raise OSError(errno.EINVAL, f"is a {kind}, not a file")
-        if not status.st_size:
-            raise OSError(errno.EINVAL, "is empty")
-        sound = soundfile.SoundFile(with_length(file))
+        size, source = status.st_size, with_length(file) if status.st_size else None
+    if not size:
+        raise OSError(errno.EINVAL, "is empty")
+    return size, source
+
+
+@contextmanager
+def open_audio(
+    file: str | os.PathLike,  # path, or `EncodedClip`
+) -> Iterator[AudioReader]:
+    "Yield an `AudioReader`. Raises `BadAudio` if the file cannot be opened, or its header shows that it is unusable."
+    try:
+        size, source = _size_and_source(file)
+        sound = soundfile.SoundFile(source)
     except OSError as e:
-        raise BadAudio(file, e.strerror) from e
+        raise BadAudio(file, e.strerror or str(e).partition("\n")[0]) from e
     except (soundfile.LibsndfileError, TypeError) as e:  # TypeError: raw samples without a header
         raise BadAudio(file, f"not readable as audio: {getattr(e, 'error_string', e)}") from e
     with sound:
-        problem = _header_problem(sound, status.st_size)
+        problem = _header_problem(sound, size)
         if problem:
             raise BadAudio(file, problem)
         yield AudioReader(file, sound)
@@ -194,11 +206,11 @@ def read_clip(
 # %% ../../nbs/audio/files.ipynb #9760f9ad
 def raise_unusable(
     bad: list[BadAudio],
-    total: int,  # number of files that were checked
+    total: int | None,  # number of files that were checked; None: unknown
 ):
     "Raise `ValueError` with a list of the unusable files: the first ten and the number of the others."
     lines = [f"  {e}" for e in bad[:10]] + [f"  and {len(bad) - 10:,} more"] * (len(bad) > 10)
-    lines = [f"{len(bad):,} of {total:,} files are unusable:", *lines]
+    lines = [f"{len(bad):,} of {total:,} files are unusable:" if total else "Unusable file:", *lines]
     lines.append('Fix or remove these files, or pass on_error="skip" (--on-error skip) to continue without them')
     raise ValueError("\n".join(lines)) from bad[0]
 

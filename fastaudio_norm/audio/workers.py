@@ -78,7 +78,7 @@ def _in_separate_process(work: Callable, file: Path) -> tuple | None:
 # %% ../../nbs/audio/workers.ipynb #795c80e4
 def map_in_processes(
     work: Callable,  # called with each file in a worker process; its result is pickled
-    files: Iterable[Path],
+    files: Iterable[Path],  # or `EncodedClip`s; may start threads: the processes are there before
 ) -> Iterator[tuple]:  # file, result of `work` or None, `BadAudio` or None
     """Call `work` with each file, in one worker process for each core; yield results in the order of the files.
 
@@ -87,6 +87,7 @@ def map_in_processes(
     """
     files, pending, workers = iter(files), deque(), os.cpu_count()
     pool = _pool(work, workers)
+    pool.submit(int)  # forks the processes while no thread of `files` runs
     try:
         while True:
             try:

@@ -10,31 +10,46 @@ import argparse
 import json
 from pathlib import Path
 
-from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
+from .inputs import add_table, read_held_out, refuse_table_options
+from fastaudio_norm.cli.options import (
+    REFERENCE,
+    add_on_error,
+    add_out,
+    out_folder,
+    positive_int,
+    report_skipped,
+    save_figure,
+)
 from ..storage import atomic_write
 
 # %% ../../nbs/cli/drift.ipynb #fa33aefc
 _STATUSES = """exit status:
   0    no drift
-  1    drift (also a crash of the program, which prints a traceback)
+  1    drift, in the sound or in the network (also a crash of the program, which prints a traceback)
   2    an error that you can fix, such as a missing folder
   3    no drift, but unusable files were skipped
   130, 143  interrupted by Ctrl-C, or by SIGTERM"""
 
 
-def _calibrate(folder, args, known):
-    "Calibrate a watch on held-out clips: a subfolder is a session, and so is a file that is in no subfolder."
+def _calibrate(folder, args, known, network):
+    "Calibrate watches on held-out clips: a subfolder is a session, and so is a file that is in no subfolder."
     from fastaudio_norm.data import find_audio
-    from fastaudio_norm.monitor import measure_live
+    from fastaudio_norm.monitor import measure_live, network_clips
 
     root = Path(args.calibrate)
     clips = measure_live(find_audio(root), known, args.on_error, args.quiet)
     sessions = [file if file.parent == root else file.parent for file in clips.files]
-    allowance = folder.watch.calibrate(clips.features, sessions)
+    allowances = [folder.watch.calibrate(clips.features, sessions)]
+    if network:
+        seen = network_clips(network[0], clips.files, args.on_error)
+        session = dict(zip(clips.files, sessions))
+        own = [session[file] for file in seen.files]
+        allowances.append(folder.network.calibrate(network[1].watched(seen), own))
     folder.file.parent.mkdir(parents=True, exist_ok=True)
     folder.save()
     if not (args.quiet or args.json):
-        print(f"Calibrated on {len(set(sessions)):,} sessions: thresholds times {allowance:.2f}")
+        times = " and ".join(f"{allowance:.2f}" for allowance in allowances)
+        print(f"Calibrated on {len(set(sessions)):,} sessions: thresholds times {times}")
 
 
 def _save_outputs(drift, live, out, facts):
@@ -46,6 +61,45 @@ def _save_outputs(drift, live, out, facts):
     with atomic_write(files["page"]) as part:
         part.write_text(drift.to_html(facts=facts), encoding="utf-8")
     return {name: str(file) for name, file in files.items()}
+
+# %% ../../nbs/cli/drift.ipynb #87250e5e
+def _network(args, out):
+    "Model, and its reference of held-out clips; None without --model. Also the reasons for skipped held-out clips."
+    if not args.model:
+        if args.reference:
+            raise ValueError("--reference is of a model, which is missing: --model")
+        return refuse_table_options(args, "--reference"), {}
+    from fastaudio_norm.monitor import NetworkReference, measure_reference
+    from fastaudio_norm.serve import SoundClassifier
+
+    model = Path(args.model)
+    if model.suffix.lower() in (".pt2", ".onnx"):
+        raise ValueError(f"{model} is an export, which does not show its features: give the .safetensors model")
+    classifier, path = SoundClassifier.load(model), Path(args.reference or model.with_name(REFERENCE))
+    if not path.exists():
+        advice = "Give a folder of clips that were not used for training: --reference DIR"
+        raise FileNotFoundError(f"No such reference: {path}. {advice}")
+    if path.suffix.lower() == ".json":
+        refuse_table_options(args, "--reference DIR")
+        return (classifier, NetworkReference.load(path, classifier)), {}
+    reference, skipped = measure_reference(
+        classifier, *read_held_out(args, "--reference", path, unlabelled_ok=True), args.on_error
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    reference.save(out / REFERENCE)
+    if not (args.quiet or args.json):
+        print(f"Reference: {out / REFERENCE}; give it to --reference the next time")
+    return (classifier, reference), skipped
+
+
+def _network_drift(network, folder, files, args, false_alarms):
+    "Drift in the network, and the reasons for skipped files."
+    from fastaudio_norm.monitor import detect_network_drift, network_clips
+
+    classifier, reference = network
+    seen = network_clips(classifier, files, args.on_error)
+    alarms = folder.network.update(reference.watched(seen)) if folder else None
+    return detect_network_drift(seen, reference, false_alarms, alarms), seen.skipped
 
 # %% ../../nbs/cli/drift.ipynb #3cab64a2
 def _report(args, drift, text, content, skipped):
@@ -68,7 +122,7 @@ def _watch_facts(folder, drift, files):
     facts = {"Watch": f"{watch.clips:,} clips, one false alarm expected per {watch.expect_alarm_every:,}"}
     facts |= {f"Alarm at clip {n:,}": name for n, name in at.items()}
     if folder.restarted:
-        facts["Note"] = "the statistics have changed, so the watch started again"
+        facts["Note"] = "the statistics or the reference have changed, so the watch started again"
     return facts, {"watched": watch.clips, "level": float(watch.level()), "files": list(at.values())}
 
 # %% ../../nbs/cli/drift.ipynb #922f13b5
@@ -77,21 +131,27 @@ def _drift(args):
     from fastaudio_norm.data import find_audio
     from fastaudio_norm.monitor import DriftMonitor, FolderWatch, measure_live
 
-    monitor, out, folder = DriftMonitor(args.stats), out_folder(args), None
-    known, files, facts, content = monitor.known, find_audio(args.path), {"Folder": printable_path(args.path)}, {}
+    out, folder, false_alarms = out_folder(args), None, 0.025 if args.model else 0.05  # of each detector
     if args.calibrate and not args.expect_alarm_every:
         raise ValueError("--calibrate needs --expect-alarm-every")
+    monitor = DriftMonitor(args.stats, false_alarms)
+    known, files, facts, content = monitor.known, find_audio(args.path), {"Folder": printable_path(args.path)}, {}
+    network, skipped = _network(args, out)
     if args.expect_alarm_every:
-        folder = FolderWatch(out / "watch.json", known, args.expect_alarm_every)
+        folder = FolderWatch(out / "watch.json", known, args.expect_alarm_every, network and network[1])
         monitor.watch, files = folder.watch, folder.new_files(files)
         if args.calibrate:
-            _calibrate(folder, args, known)
+            _calibrate(folder, args, known, network)
         if len(files) < 2:  # one clip shows no variation, so it waits for the next
-            return _report(args, None, f"{len(files)} new clips: too few", {"watched": folder.watch.clips}, {})
+            return _report(args, None, f"{len(files)} new clips: too few", {"watched": folder.watch.clips}, skipped)
     found = measure_live(files, known, args.on_error, args.quiet)
     monitor.merge(found.recorder.reduced(known.red_dims), found.features)
+    skipped = skipped | found.skipped
     drift, live = monitor.report(), monitor.live
     live.about = {"skipped": found.skipped}
+    if network:
+        own, more = _network_drift(network, folder, found.files, args, false_alarms)
+        drift, skipped = drift._replace(network=own), skipped | more
     if folder:
         own, content = _watch_facts(folder, drift, [printable_path(file) for file in found.files])
         facts |= own
@@ -101,14 +161,14 @@ def _drift(args):
         folder.save()
     lines = [f"{name}: {value}" for name, value in facts.items()]
     lines += [f"{name.capitalize() + ':':12}{content[name]}" for name in ("statistics", "plot", "page")]
-    return _report(args, drift, f"{drift}\n\n" + "\n".join(lines), content, found.skipped)
+    return _report(args, drift, f"{drift}\n\n" + "\n".join(lines), content, skipped)
 
 # %% ../../nbs/cli/drift.ipynb #1ae9ed56
 def add_drift(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm drift`."
     parser.description = (
-        "Compare the clips in a folder with measured statistics. Print which tests alarm and what has changed. "
-        "Exit status 1 means drift."
+        "Compare the clips in a folder with measured statistics. Print which tests alarm and what has changed. With "
+        "--model, also report drift in the network, and its estimated accuracy. Exit status 1 means drift."
     )
     parser.epilog, parser.formatter_class = _STATUSES, argparse.RawDescriptionHelpFormatter
     parser.set_defaults(command=_drift)
@@ -116,15 +176,23 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="folder of live audio")
     parser.add_argument(
         "--expect-alarm-every", type=positive_int, metavar="N",
-        help="watch the folder: count only files that are new since the last run, and alarm falsely once in N clips "
-        "(default: one test of all files)",
+        help="watch the folder: count only files that are new since the last run, and alarm falsely once in N clips, "
+        "with --model twice (default: one test of all files)",
     )  # fmt: skip
     parser.add_argument(
         "--calibrate", metavar="DIR",
         help="once, before the watch begins: raise its thresholds for recording sessions like those in DIR, one per "
         "subfolder, of clips that are not in STATS",
     )  # fmt: skip
+    parser.add_argument("--model", metavar="FILE", help="model file (.safetensors) to watch as well (default: none)")
+    parser.add_argument(
+        "--reference", metavar="PATH",
+        help="folder or CSV table of at least 20 clips that were not used for training, with labels for the estimated "
+        f"accuracy, which the options of tables below describe; or {REFERENCE} from an earlier run, or from `train "
+        f"--valid-fold` (default: {REFERENCE} beside the model)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print nothing without drift, and show no progress bars")
     add_on_error(parser)
-    add_out(parser, "drift.png, drift.html, live.json (statistics of the live audio) and watch.json")
+    add_out(parser, f"drift.png, drift.html, live.json (statistics of the live audio), watch.json and {REFERENCE}")
+    add_table(parser)

@@ -11,11 +11,23 @@ from pathlib import Path
 
 from .compare import add_training, choose_settings, norm_name
 from .inputs import add_spectrogram, add_table, fold_name, read_table
-from .options import RESULTS, add_on_error, out_folder, report_skipped
+from .options import REFERENCE, RESULTS, add_on_error, out_folder, report_skipped
 
 MODEL = "fastaudio-norm-model"  # default output folder
 
 # %% ../../nbs/cli/train.ipynb #7b5e52c4
+def _save_reference(final, path, file):
+    "Write what the network makes of the clips of the fold that was left out. Returns the file, or the reason without."
+    from fastaudio_norm.monitor import measure_reference
+
+    try:
+        reference, _ = measure_reference(final.classifier, final.learn.dls.valid_ds.items, path)
+    except ValueError as e:  # such as a fold of fewer than 20 clips
+        return {"Reference": f"none, `drift --model` needs --reference: {e}"}
+    reference.save(file)
+    return {"Reference": file}
+
+# %% ../../nbs/cli/train.ipynb #3a678e98
 def _train(args):
     from fastaudio_norm.serve import train_final
 
@@ -29,7 +41,10 @@ def _train(args):
         metric=args.metric, cache=args.cache, on_error=args.on_error,
     )  # fmt: skip
     command = getattr(args, "shell_command", "")
-    for name, file in final.save(out, command).items():
+    files = final.save(out, command)
+    if args.valid_fold is not None:
+        files |= _save_reference(final, path, out / REFERENCE)
+    for name, file in files.items():
         print(f"{name + ':':<12}{file}")
     print(f"\n{final.card(command)}")
     return report_skipped(final.skipped)
@@ -39,7 +54,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     "Set up the parser of `fastaudio-norm train`."
     parser.description = (
         "Train a network on all clips and write model.safetensors for `predict`, stats.json for `drift` and `update`, "
-        "and model-card.md."
+        "and model-card.md. With --valid-fold, also write reference.json for `drift --model`."
     )
     parser.set_defaults(command=_train, walkthrough=False, esc50=False)
     parser.add_argument("--norm", type=norm_name, required=True, help="normalization, see `fastaudio-norm norms`")
@@ -63,4 +78,4 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help=f"output folder of `compare`, to read scores from (default: {RESULTS})",
     )  # fmt: skip
     add_on_error(parser)
-    parser.add_argument("--out", default=MODEL, metavar="DIR", help=f"folder for the three files (default: {MODEL})")
+    parser.add_argument("--out", default=MODEL, metavar="DIR", help=f"folder for the files (default: {MODEL})")

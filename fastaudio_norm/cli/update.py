@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .inputs import add_table, read_table
+from .inputs import add_table, read_held_out, refuse_table_options
 from .options import add_on_error, add_out, out_folder, report_skipped, save_figure
 from ..names import ADAPT_TEXTS
 
@@ -23,21 +23,9 @@ _WARNING = (
 
 def _held_out(args):
     "Labelled clips to evaluate on, and the folder that their names are relative to; None without --evaluate."
-    if not args.evaluate:
-        names = ("table", "file", "label", "separator", "target", "fold", "group")
-        given = [name for name in names if getattr(args, name)]
-        if given:
-            raise ValueError(f"--{given[0]} describes the clips of --evaluate, which is missing")
-        return None
-    from fastaudio_norm.data import read_clips
-
-    path = Path(args.evaluate)
-    if path.is_file():
-        if args.table:
-            raise ValueError(f"--evaluate {path} is a table: leave out --table, or give the folder of its clips")
-        args.table, path = str(path), path.parent
-    df = read_table(args, path)
-    return (read_clips(path, absent_ok=True) if df is None else df), path
+    if args.evaluate:
+        return read_held_out(args, "--evaluate", args.evaluate)
+    return refuse_table_options(args, "--evaluate")
 
 
 def _gate(args, held_out, files, evaluations):

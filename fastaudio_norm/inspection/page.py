@@ -17,7 +17,7 @@ from .clips import explain_clips, groupings, summarize_clips
 from .findings import FINDINGS, find_problems, flag_clips, same_audio
 from .plots import plot_finding, plot_levels
 from .suggestions import suggest
-from ..pages import html_image, html_pairs, html_table, write_page
+from ..pages import html_image, html_pairs, html_table, html_text, write_page
 from ..storage import atomic_write, printable, printable_path
 
 # %% ../../nbs/inspection/page.ipynb #6f2689f1
@@ -108,7 +108,7 @@ def _sections(clips: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
     })  # fmt: skip
     skipped = clips.attrs.get("skipped", {})
     yield "Findings", html_table(rows, index=False, classes="text") if len(rows) else "<p>None.</p>"
-    items = "".join(f"<li>{escape(s.text)}. <b>{s.kind}</b>: {escape(s.basis)}</li>" for s in suggest(clips))
+    items = "".join(f"<li>{html_text(s.text)}. <b>{s.kind}</b>: {html_text(s.basis)}</li>" for s in suggest(clips))
     yield "Suggestions for normalization", f"<ul>{items}</ul>" if items else "<p>None.</p>"
     if skipped:
         rows = pd.DataFrame({"file": list(skipped), "reason": list(skipped.values())})

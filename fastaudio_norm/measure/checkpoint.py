@@ -10,13 +10,16 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
 from fastcore.basics import patch
 from tqdm import tqdm
 
+from ..audio import EncodedClip
 from .measurement import Measurement
 from ..storage import read_json, write_json
 
@@ -25,13 +28,24 @@ SAVE_INTERVAL = 10.0  # seconds between checkpoints
 _LAYOUT = 2  # version of the content of a checkpoint
 
 
+def _state(file: Path | EncodedClip) -> str:
+    "Text that changes if a file changes."
+    if isinstance(file, EncodedClip):
+        return file.state()
+    try:
+        status = os.stat(file)
+    except OSError:
+        return "gone"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
 class Checkpoint:
     "Save a `Measurement` of the first `done` of `files` to `path`, and restore it."
 
     def __init__(
         self,
         path: Path | None,  # file to save to; None: never save
-        files: Sequence[Path],  # all files to measure, in their order
+        files: Iterable[Path],  # all files to measure, or `EncodedClip`s, in their order
         settings: dict[str, Any],  # how they are measured; a saved measurement with other settings is not used
     ):
         self.path, self.files, self.settings = path, files, settings
@@ -40,7 +54,8 @@ class Checkpoint:
 
     def reset(self) -> None:
         "Start from the first file."
-        self.done, self.digest = 0, hashlib.sha256()  # files counted; their paths, sizes and modification times
+        self.done, self.digest = 0, hashlib.sha256()  # files counted; their names and states
+        self.remaining = iter(self.files)  # files that are not counted yet
 
     def count(
         self,
@@ -48,12 +63,8 @@ class Checkpoint:
     ) -> None:
         "Count a file that was measured or skipped."
         self.done += 1
-        try:
-            status = os.stat(file)
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            state = "gone"
-        self.digest.update(os.fsencode(file) + f"\0{state}\n".encode())
+        if self.path:
+            self.digest.update(os.fsencode(file) + f"\0{_state(file)}\n".encode())
 
     def save(
         self,
@@ -76,11 +87,12 @@ def resume(self: Checkpoint) -> Measurement:  # of the first `done` files
     if not self.path or not self.path.exists():
         return Measurement()
     content = read_json(self.path, "checkpoint", _LAYOUT)
-    if content["settings"] == self.settings and content["done"] <= len(self.files):
-        for file in self.files[: content["done"]]:
+    if content["settings"] == self.settings:
+        for file in islice(self.remaining, content["done"]):
             self.count(file)
         if self.digest.hexdigest() == content["digest"]:
-            clips = f"{self.done:,} of {len(self.files):,} clips"
+            total = length_hint(self.files)
+            clips = f"{self.done:,} of {total:,} clips" if total else f"{self.done:,} clips"
             tqdm.write(f"Resuming after {clips} from {self.path}", file=sys.stderr)
             return Measurement.from_dict(content["measurement"])
     tqdm.write(f"Starting over: {self.path} was saved for other files or settings", file=sys.stderr)

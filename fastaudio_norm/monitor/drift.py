@@ -6,8 +6,6 @@
 __all__ = ['compare_bins', 'Drift', 'detect_drift']
 
 # %% ../../nbs/monitor/drift.ipynb #7b46a1d7
-import io
-from base64 import b64encode
 from html import escape
 from typing import Any, NamedTuple
 
@@ -18,7 +16,9 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 
 from .causes import compare_causes, name_cause
+from .network_drift import NetworkDrift
 from .two_sample import drift_tests, ks_distances
+from ..pages import html_image, html_page, html_pairs, html_table
 from ..stats import StatsRecorder, bin_positions
 from ..stats.plots import label_frequency_axis
 
@@ -56,17 +56,20 @@ class Drift(NamedTuple):
     settings: dict | None  # settings of the spectrograms, such as n_fft
     causes: pd.DataFrame  # from `compare_causes`; empty without an alarm
     alarms: list[int] | None = None  # numbers of the clips at which a `DriftWatch` alarmed; None without a watch
+    network: NetworkDrift | None = None  # the same clips, as a network sees them
 
     @property
     def alarm(self) -> bool:
-        "Whether the watch has alarmed; without a watch, whether any of the tests alarms."
-        return bool(self.tests.alarm.any() if self.alarms is None else self.alarms)
+        "Whether the watch has alarmed; without a watch, whether any of the tests alarms. Likewise for the network."
+        of_sound = self.tests.alarm.any() if self.alarms is None else self.alarms
+        return bool(of_sound or self.network and self.network.alarm)
 
     def __str__(self):
-        head = f"{self.clips:,} clips: {'; '.join(self.words) if self.alarm else 'no drift'}"
+        head = f"{self.clips:,} clips: {'; '.join(self.words) or 'no drift'}"
         if self.alarms:
             head += f"\nAlarms at clip {', '.join(f'{n:,}' for n in self.alarms)}"
-        return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}"
+        network = f"\n\n{self.network}" if self.network else ""
+        return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}{network}"
 
 
 def detect_drift(
@@ -110,32 +113,27 @@ def show(self: Drift) -> Figure:
 # %% ../../nbs/monitor/drift.ipynb #1b329815
 @patch
 def to_dict(self: Drift) -> dict[str, Any]:
-    "Content for JSON: `clips`, `alarm`, `alarms`, `words`, `tests` and `causes`."
+    "Content for JSON: `clips`, `alarm`, `alarms`, `words`, `tests`, `causes`, and that of `network`."
     causes = [{"cause": name, **row} for name, row in self.causes.to_dict("index").items()]
     tests = {name: {"p": float(p), "alarm": bool(alarm)} for name, p, alarm in self.tests.itertuples()}
     content = {"clips": self.clips, "alarm": self.alarm, "alarms": self.alarms, "words": self.words}
-    return {**content, "tests": tests, "causes": causes}
+    network = self.network.to_dict() if self.network else {}
+    return {**content, "tests": tests, "causes": causes, **network}
 
-
-_STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto} table{border-collapse:collapse} td,th{padding:.3em}"
 
 
 @patch
 def to_html(
     self: Drift,
-    title: str = "Drift report",
     facts: dict[str, str] | None = None,  # lines to show above the plot, such as the folder
 ) -> str:
     "A page with words, plot, tests and causes. It contains the plot and loads nothing."
-    image, figure = io.BytesIO(), self.show()
-    figure.savefig(image, format="png", dpi=110)
-    plt.close(figure)
-    data = b64encode(image.getvalue()).decode()
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in (facts or {}).items())
-    tables = [self.tests] if self.causes.empty else [self.tests, self.causes[["words", "distance"]]]
-    return "\n".join([
-        f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>",
-        f"<h1>{'Drift' if self.alarm else 'No drift'}</h1><p>{escape('; '.join(self.words))}</p><table>{rows}</table>",
-        f'<img alt="Mean and standard deviation per bin" src="data:image/png;base64,{data}">',
-        *(table.to_html(float_format="{:.3g}".format, border=0) for table in tables),
-    ])  # fmt: skip
+    image = html_image(self.show(), "Mean and standard deviation of each frequency bin, known and live")
+    words = f"<p>{escape('; '.join(self.words))}</p>" if self.words else ""
+    sections = [(f"{self.clips:,} clips", words + html_pairs(facts or {}) + image)]
+    sections.append(("Tests", html_table(self.tests, float_format="{:.3g}".format)))
+    if not self.causes.empty:
+        causes = html_table(self.causes[["words", "distance"]], float_format="{:.3g}".format, classes="text")
+        sections.append(("Possible causes, the most likely first", causes))
+    sections += self.network.sections() if self.network else []
+    return html_page("Drift" if self.alarm else "No drift", sections)

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 
 from ..audio import SAMPLE_RATE, make_spec
 from ..measure import FileToSpec, measure_files
+from .network_reference import NetworkReference
 from .sequential import DriftWatch
 from ..stats import StatsRecorder
 from ..storage import read_json, write_json
@@ -60,23 +61,28 @@ def measure_live(
 
 # %% ../../nbs/monitor/folder_watch.ipynb #a5b2e442
 class FolderWatch:
-    "A `DriftWatch` in a JSON file, with the files that it has counted."
+    "A `DriftWatch` in a JSON file, another one of a network, and the files that they have counted."
 
     def __init__(
         self,
         file: str | Path,  # JSON file; a new watch begins if it does not exist
         known: StatsRecorder,  # statistics of the training clips; the watch starts again if they have changed
-        expect_alarm_every: int,  # clips between false alarms, on average
+        expect_alarm_every: int,  # clips between false alarms of each watch, on average
+        network: NetworkReference | None = None,  # held-out clips, to watch the network as well
     ):
         self.file, self.counted, self.restarted = Path(file), {}, False
         self.watch = DriftWatch(known.clips, expect_alarm_every)
+        self.network = DriftWatch(network, expect_alarm_every) if network else None
         if self.file.exists():
             content = read_json(file, "watch", 1)
             try:
                 self.watch, self.counted = DriftWatch.from_dict(content["watch"], known.clips), dict(content["counted"])
+                if network and content.get("network"):  # a watch that ran without a network begins to watch it now
+                    self.network = DriftWatch.from_dict(content["network"], network)
             except (KeyError, TypeError, ValueError) as e:
                 raise ValueError(f"{file} is not a valid watch: {e}") from e
-            self.restarted = content["watch"]["known"] != self.watch.known
+            watches = [(content["watch"], self.watch), (content.get("network"), self.network)]
+            self.restarted = any(old and new and old["known"] != new.known for old, new in watches)
         if self.watch.expect_alarm_every != expect_alarm_every:
             raise ValueError(
                 f"{file} expects an alarm every {self.watch.expect_alarm_every} clips, got {expect_alarm_every}; "
@@ -85,7 +91,8 @@ class FolderWatch:
 
     def save(self) -> None:
         "Write the JSON file."
-        write_json(self.file, "watch", 1, {"watch": self.watch.to_dict(), "counted": self.counted})
+        content = {"watch": self.watch.to_dict(), "counted": self.counted}
+        write_json(self.file, "watch", 1, content | ({"network": self.network.to_dict()} if self.network else {}))
 
 # %% ../../nbs/monitor/folder_watch.ipynb #0ad569b2
 def _identity(file):

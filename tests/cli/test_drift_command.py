@@ -5,10 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import scipy.signal
 import soundfile
-from drift_support import write_filtered
+from drift_support import save_model, write_filtered
 
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.monitor import update_stats
@@ -86,6 +87,69 @@ def test_calibration_takes_sessions_from_subfolders(made_up, stats, tmp_path, ca
     assert status(*options) == 2 and "--calibrate needs --expect-alarm-every" in capsys.readouterr().err
     assert status(*options, "--expect-alarm-every", 100) == 0
     assert "Calibrated on 6 sessions" in capsys.readouterr().out and (tmp_path / "out" / "watch.json").exists()
+
+
+@pytest.fixture(scope="module")
+def model(made_up, tmp_path_factory):
+    "Untrained model for the synthetic clips."
+    return save_model(made_up, "none", tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+def test_a_model_adds_the_network_and_the_estimated_accuracy(made_up, stats, model, tmp_path, capsys):
+    shutil.copy(model, tmp_path)
+    own, out = tmp_path / "model.safetensors", tmp_path / "out"
+    assert status(stats, made_up, "--model", own, "--out", out) == 2
+    assert "No such reference" in capsys.readouterr().err
+    assert status(stats, made_up, "--model", own, "--reference", made_up, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "network: no drift" in printed and re.search(r"estimated accuracy \d", printed)
+    shutil.copy(out / "reference.json", tmp_path)  # beside the model
+    muffled = tmp_path / "muffled"
+    write_filtered(made_up, muffled, muffle)
+    capsys.readouterr()
+    assert status(stats, muffled, "--model", own, "--out", out, "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["alarm"] and report["network"]["tests"].keys() == {"features", "confidence", "outputs"}
+    estimate = report["estimated_accuracy"]
+    assert estimate["low"] <= estimate["value"] <= estimate["high"]
+    page = (out / "drift.html").read_text()
+    assert "<h2>Network: " in page and "<h2>Estimated accuracy</h2>" in page
+
+
+def test_a_reference_without_labels_gives_no_estimate(made_up, stats, model, tmp_path, capsys):
+    held_out = tmp_path / "held-out"
+    shutil.copytree(made_up / "audio", held_out)
+    assert status(stats, made_up, "--model", model, "--reference", held_out, "--out", tmp_path / "out") == 0
+    assert "no estimated accuracy: The held-out clips have no labels" in capsys.readouterr().out
+
+
+def test_options_of_a_model_are_checked(made_up, stats, model, tmp_path, capsys):
+    out = ["--out", tmp_path / "out"]
+    for options, message in (
+        (["--reference", made_up], "--reference is of a model, which is missing: --model"),
+        (["--label", "category"], "--label describes the clips of --reference, which is missing"),
+        (["--model", "model.onnx"], "is an export, which does not show its features"),
+        (["--model", model, "--reference", made_up / "audio" / "gone"], "No such reference"),
+        (["--model", model, "--reference", stats], "is not a network reference file"),
+    ):
+        assert status(stats, made_up, *options, *out) == 2 and message in capsys.readouterr().err
+
+
+def test_a_watch_of_the_network_continues_from_run_to_run(made_up, stats, model, tmp_path, capsys):
+    folder, out = tmp_path / "arrived", tmp_path / "out"
+    write_filtered(made_up, folder, lambda samples, rate: samples)
+    options = [stats, folder, "--model", model, "--out", out, "--expect-alarm-every", 10_000]
+    assert status(*options, "--reference", made_up, "--calibrate", folder) in (0, 1)
+    assert re.search(r"Calibrated on 50 sessions: thresholds times [\d.]+ and [\d.]+", capsys.readouterr().out)
+    assert read_json(out / "watch.json", "watch", 1)["network"]["clips"] == 50
+    for file in sorted(folder.iterdir())[:30]:
+        samples, rate = soundfile.read(file)
+        noise = np.random.default_rng(0).standard_normal(samples.shape)
+        soundfile.write(folder / f"new-{file.name}", noise, rate, subtype="FLOAT")
+    assert status(*options, "--reference", out / "reference.json", "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["network"]["alarms"][0] > 50 and report["network"]["words"]
+    assert read_json(out / "watch.json", "watch", 1)["network"]["clips"] == 80
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import soundfile
 
 from fastaudio_norm import serve
 from fastaudio_norm.cli.main import main
-from fastaudio_norm.monitor import update_stats
+from fastaudio_norm.monitor import NetworkReference, update_stats
 from fastaudio_norm.serve import SoundClassifier
 from fastaudio_norm.stats import StatsRecorder
 
@@ -67,3 +67,13 @@ def test_train_makes_a_model_that_agrees_with_the_learner(compared, monkeypatch,
     norm = final.learn.dls.after_batch.fs[-1]
     assert (stats.mean - norm.mean.cpu()).abs().max() < 0.1  # dB
     update_stats("model/stats.json", stats, 0.5, "model/model.safetensors", dry_run=True)
+
+
+def test_a_fold_that_is_left_out_becomes_the_reference_of_the_model(compared, capsys):
+    data, _, _ = compared
+    main(["train", *data, "--norm", "none", "--n-folds", "2", "--valid-fold", "1", "--out", "model"])
+    reference = NetworkReference.load("model/reference.json", SoundClassifier.load("model/model.safetensors"))
+    score = (reference.outputs.argmax(1) == reference.truth).mean()
+    assert len(reference.outputs) > 20 and f"| 1 | {score:.1%} |" in capsys.readouterr().out
+    main(["train", *data, "--norm", "none", "--n-folds", "5", "--valid-fold", "1", "--out", "few"])
+    assert "at least 20 held-out clips" in capsys.readouterr().out and not Path("few/reference.json").exists()

@@ -1,41 +1,11 @@
 """A measurement that is killed resumes from its checkpoint and ends in the same file of statistics."""
 
-import hashlib
-
 import numpy as np
 import pytest
 import soundfile
+from measure_support import digest_of_statistics, measure_and_die
 
-from fastaudio_norm.measure.checkpoint import Checkpoint
 from fastaudio_norm.measure.folder import measure
-from fastaudio_norm.measure.measurement import Measurement
-
-
-class Killed(BaseException):
-    "Stands for a signal that cannot be caught: nothing runs after it."
-
-
-def digest_of_statistics(folder, file, **options):
-    "Measure, save the statistics to `file`, and return the digest of the file."
-    measure(folder, **options).save(file)
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def measure_and_die(clips, monkeypatch, folder, checkpoint, **options):
-    "Die when `clips` were added and saved."
-    add, save, seen = Measurement.add, Checkpoint.save, []
-
-    def add_or_die(self, *args):
-        if len(seen) == clips:
-            raise Killed
-        seen.append(args)
-        add(self, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Measurement, "add", add_or_die)
-        patch.setattr(Checkpoint, "save", lambda self, measurement, now=False: save(self, measurement, now=True))
-        with pytest.raises(Killed):
-            measure(folder, checkpoint=checkpoint, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"spec": "linear", "wave": True}, {"fraction": 0.7, "on_error": "skip"}])

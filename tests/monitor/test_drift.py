@@ -46,7 +46,7 @@ def test_the_report_is_json_and_a_page(reference):
     drift = report(reference, random_clips(20, 0) + 20)
     content = json.loads(json.dumps(drift.to_dict()))
     assert content["alarm"] and content["clips"] == 20 and content["causes"][0]["cause"] == "gain"
-    page = drift.to_html("<script>", {"Folder": "a&b"})
+    page = drift.to_html({"<script>": "a&b"})
     assert "<h1>Drift</h1>" in page and "&lt;script&gt;" in page and "a&amp;b" in page and "<script>" not in page
     assert "<h1>No drift</h1>" in report(reference, random_clips(20, 3)).to_html()
 
