@@ -4,10 +4,15 @@ import ast
 import io
 import logging
 import re
+import sys
 import textwrap
 import tokenize
+from pathlib import Path
 
 import griffe
+
+sys.path.append(str(Path(__file__).parent))  # griffe loads this file by its path
+import reference  # noqa: E402
 
 log = logging.getLogger("mkdocs.docments")  # a strict build fails on warnings of loggers below "mkdocs"
 
@@ -115,3 +120,4 @@ class Docments(griffe.Extension):
         for obj in public:
             if not obj.docstring:  # constants: mkdocstrings leaves out members without a docstring
                 obj.docstring = griffe.Docstring("")
+            obj.docstring.parsed.append(griffe.DocstringSectionText(reference.notes(obj.name, obj.parent.path)))

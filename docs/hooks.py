@@ -5,7 +5,6 @@ check it. A link to a folder of notebooks, `nbs/stats/`, leads to its first page
 """
 
 import ast
-import base64
 import html
 import io
 import json
@@ -13,53 +12,23 @@ import logging
 import posixpath
 import re
 from graphlib import TopologicalSorter
-from importlib.util import resolve_name
 from pathlib import Path
 from xml.etree import ElementTree
 
+from examples import cells
 from latex2mathml.converter import convert
-from markdown.extensions.toc import slugify, unique
 from mkdocs.structure.files import File
+from outputs import IMAGES, data_of, output
 from PIL import Image
+from public import PACKAGE, names_from, public_names
+from reference import headings, reference_pages
 
-PACKAGE = "fastaudio_norm"
-IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 log = logging.getLogger("mkdocs.hooks")  # a strict build fails on warnings of loggers below "mkdocs"
 
 
 class Notebook(File):
     def is_documentation_page(self):
         return True
-
-
-def parse(module):
-    "Syntax tree of a module or of a package's `__init__`."
-    path = Path(*module.split("."))
-    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
-
-
-def names_from(module):
-    "Names that a module imports from this package, each with the module that it is imported from."
-    package = module if Path(*module.split(".")).is_dir() else module.rpartition(".")[0]
-    names = {}
-    for node in ast.walk(parse(module)):
-        if isinstance(node, ast.ImportFrom):
-            source = resolve_name("." * node.level + (node.module or ""), package)
-            if source.split(".")[0] == PACKAGE:
-                names |= {alias.name: source for alias in node.names}
-    return names
-
-
-def defining_module(name, module):
-    "The module that defines a name, where `module` may be a package that imports the name."
-    while Path(*module.split(".")).is_dir():
-        module = names_from(module)[name]
-    return module
-
-
-def public_names():
-    "Names that `all.py` takes from this package, each with the module that defines it."
-    return {name: defining_module(name, module) for name, module in names_from(f"{PACKAGE}.all").items()}
 
 
 def reading_order(notebooks):
@@ -87,24 +56,6 @@ def link_folders(text, uri, pages):
         return f"]({posixpath.relpath(page, posixpath.dirname(uri))})" if page else match[0]
 
     return re.sub(r"\]\((?!\w+:)([^()\s]+/)\)", first_page, text)
-
-
-def output(data, name, heading, images):
-    "Markdown of one output. An image is added to `images` under `name`; its alternative text is the last heading."
-    kind = next((kind for kind in ("text/html", *IMAGES, "text/markdown", "text/plain") if kind in data), None)
-    content = "".join(data.get(kind, []))
-    if kind in IMAGES:
-        name = f"{name}.{IMAGES[kind]}"
-        images[name] = content if kind == "image/svg+xml" else base64.b64decode(content)
-        return f"[![{heading}: figure drawn by the code above]({name})]({name})"  # the link shows it at full size
-    if kind == "text/html":  # remove pandas' own style, so that the theme's applies
-        content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.S)
-        content = content.replace(' border="1" class="dataframe"', "")
-        return f'<div class="output" tabindex="0">\n{content}\n</div>'
-    if kind == "text/plain":
-        plain = re.sub(r"\x1b\[[\d;]*m", "", content).strip("\n")  # without terminal colours
-        return f'<pre class="output" tabindex="0">{html.escape(plain)}</pre>' if plain else ""
-    return content
 
 
 def folded(source, outputs):
@@ -142,8 +93,7 @@ def notebook(path, paths):
                 block = f'<details markdown="1"><summary>{html.escape(title)}</summary>\n\n{block}\n\n</details>'
             parts.append(block)
             for i, out in enumerate(cell["outputs"]):
-                data = {"text/plain": out["text"]} if out["output_type"] == "stream" else out.get("data", {})
-                parts.append(output(data, f"{path.stem}/{number}-{i}", heading, images))
+                parts.append(output(data_of(out), f"{path.stem}/{number}-{i}", heading, images))
     return "\n\n".join(parts), images
 
 
@@ -188,16 +138,12 @@ def thumbnail(content):
 
 def first_figure(path, images):
     "Title of a notebook, heading above its first figure, the heading's anchor and the figure's name. None without one."
-    headings, anchors = [], set()
-    for number, cell in enumerate(json.loads(path.read_text())["cells"]):
-        if cell["cell_type"] == "markdown":
-            for heading in re.findall(r"^#+ (.+)", "".join(cell["source"]), re.M):
-                text = re.sub(r"\[(.+?)\]\(.+?\)|`", r"\1", heading)
-                headings.append((text, unique(slugify(text, "-"), anchors)))
-        for name in images:
-            if name.startswith(f"{path.stem}/{number}-"):
-                return headings[0][0], *headings[-1], name
-    return None
+    name = next(iter(images), None)  # ends in the number of its cell, and its own
+    if name is None:
+        return None
+    number, found = int(re.search(r"(\d+)-\d+\.\w+$", name)[1]), headings(path)
+    *_, (_, heading, anchor) = [one for one in found if one[0] < number]
+    return found[0][1], heading, anchor, name
 
 
 def gallery(nav, cards, level=2):
@@ -211,24 +157,6 @@ def gallery(nav, cards, level=2):
                 sections.append(f"{'#' * level} {title}\n\n{below}")
     grid = [f'<div class="cards" markdown="span">\n{"".join(own)}</div>'] if any(own) else []
     return "\n\n".join([*grid, *sections])
-
-
-def reference(names):
-    "Markdown of the reference: an overview and one page for each package, by path."
-    rows = [f"# Reference\n\n`from {PACKAGE}.all import *` imports these names.\n\n| Package | Names |\n| --- | --- |"]
-    pages = {}
-    for package in sorted({module.split(".")[1] for module in names.values()}):
-        modules = sorted({module for module in names.values() if module.split(".")[1] == package})
-        links = ", ".join(f"[`{n}`][{m}.{n}]" for n, m in sorted(names.items()) if m in modules)
-        about = ast.get_docstring(parse(f"{PACKAGE}.{package}")).splitlines()[0]
-        rows.append(f"| [{package}]({package}.md) | {about}<br>{links} |")
-        texts = [f"# {package}\n\n{about}"]
-        for module in modules:
-            title = f"## {module.removeprefix(f'{PACKAGE}.')}\n\n" if module.count(".") > 1 else ""
-            level = f"\n    options:\n      heading_level: {3 if title else 2}"
-            texts.append(f"{title}::: {module}{level}")
-        pages[f"reference/{package}.md"] = "\n\n".join(texts) + "\n"
-    return {"reference/index.md": "\n".join(rows)} | pages
 
 
 def expand(nav, pages):
@@ -248,6 +176,7 @@ def on_files(files, config):
         file.dest_uri = file.dest_uri.removeprefix("nbs/")
         files.append(file)
 
+    cells.cache_clear()  # the server of `mkdocs serve` builds again and again
     names = public_names()
     # Names such as `compare` are also ordinary words and commands: only the others are linked.
     linked = {name: f"{module}.{name}" for name, module in names.items() if not name.isalpha() or not name.islower()}
@@ -273,7 +202,7 @@ def on_files(files, config):
         add(name, link_folders(link_names(Path(name).read_text(), linked), name, uris))
     readme = Path("README.md").read_text()
     add("index.md", link_folders(link_names(home(readme), linked), "index.md", uris))
-    for uri, text in reference(names).items():
+    for uri, text in reference_pages(names).items():
         add(uri, text)
     pages = [file.src_uri for file in files.documentation_pages()]
     expand(config.nav, [*pages, "gallery.md"])

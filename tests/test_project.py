@@ -49,7 +49,9 @@ def test_package_is_what_the_notebooks_export(tmp_path):
 def test_site_has_no_broken_link_and_no_name_without_a_docstring(tmp_path):
     run("mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site"))
     site = tmp_path / "site"
-    assert "SpecNormalize" in (site / "reference" / "transforms.html").read_text()
+    page = (site / "reference" / "transforms.html").read_text()
+    assert page.count("<strong>Example</strong>") == page.count("<strong>Source note:</strong>") >= 14
+    assert "Normalize waveforms" in (site / "reference" / "index.html").read_text()
     thumbnails = re.findall(r'<img alt="[^"]+" loading="lazy" src="(.+?)"', (site / "gallery.html").read_text())
     assert len(thumbnails) > 40
     assert sum((site / name).stat().st_size for name in thumbnails) < 1.5e6
