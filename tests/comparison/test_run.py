@@ -16,7 +16,7 @@ from support import COMMAND, SMALL_ARCH, Program
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.report import summarize
 from fastaudio_norm.comparison.results import Results
-from fastaudio_norm.comparison.run import compare, run_settings
+from fastaudio_norm.comparison.run import compare, prepare_comparison, run_settings
 from fastaudio_norm.data import find_target, read_clips, read_esc50
 from fastaudio_norm.train import RECIPES, Recipe, supports_bfloat16, train_run
 from fastaudio_norm.transforms import make_norm
@@ -106,6 +106,14 @@ def test_the_settings_that_name_a_results_file_do_not_change(made_up):
         "epochs": 20, "lr": 0.003, "wd": 0.01,
     }  # fmt: skip
     assert list(settings["versions"]) == ["fastaudio-norm", "fastai", "torch", "torchaudio"]
+
+
+def test_another_part_of_the_table_has_other_settings(made_up):
+    "Otherwise, the results of `--where` would be mixed with those of all clips."
+    found = [prepare_comparison(made_up, ["none"], table=read_clips(made_up, where={"target": i})) for i in (0, 1)]
+    whole, parts = prepare_comparison(made_up, ["none"])[2], [settings for _, _, settings in found]
+    assert [len(part["table"]) for part in parts] == [5, 5] and len(whole["table"]) == 50
+    assert len({Results("folder", settings).path for settings in [whole, *parts]}) == 3
 
 
 def test_a_killed_comparison_resumes(made_up, tmp_path):
