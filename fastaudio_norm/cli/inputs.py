@@ -50,7 +50,7 @@ def add_table(
     group.add_argument(
         "--group", metavar="COLUMN",
         help="column of speakers, devices or source files, each of which must be in one fold (default: group, if it "
-        "exists)",
+        "exists); to normalize by group, see `fastaudio-norm norms`",
     )  # fmt: skip
     group.add_argument(
         "--where", action="append", type=_column_value, metavar="COLUMN=VALUE",

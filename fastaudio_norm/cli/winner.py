@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .inputs import table_arguments
+from ..names import norm_group
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,6 +64,7 @@ def python_code(
     df, folder, rate = _Text("df"), _Text("path"), about["rate"]
     bs = min(settings["bs"], about["clips"] - len(first.truth))
     options = {"fold": fold, "bs": bs, "sample_rate": rate, **variables, "num_workers": 0}
+    options |= {"group": norm_group(norm)} if norm_group(norm) else {}
     recipe_text = _recipe_text(settings["recipe"], args.recipe)
     lines = [
         *(["from functools import partial", ""] if "partial(" in recipe_text else []),

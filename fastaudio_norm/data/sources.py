@@ -200,7 +200,7 @@ def _checked(path, table, chosen, target, separator, absent_ok, source):
         df["fold"] = _as_folds(table[chosen["fold"][0]], source)
     if chosen["group"]:
         df["group"] = table[chosen["group"][0]].astype(str)
-    used = {name for names in chosen.values() for name in names}
+    used = {name for role, names in chosen.items() for name in names if role != "group"}
     df = df.join(table[[name for name in table if name not in used and name not in df]])
     if "fold" in df and "test" in set(df.fold) and set(SPLIT) <= set(df.fold):
         notes.append(f"Left out {(df.fold == 'test').sum():,} test clips")
