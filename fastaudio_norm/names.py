@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WAVE_TEXTS', 'SCOPES', 'METHODS', 'SPEC_TEXTS', 'DEFAULT_NORMS', 'CONDITION_TEXTS', 'DEFAULT_CONDITIONS',
-           'FRONT_END_NAMES', 'SPEC_NAMES', 'ON_ERROR', 'ADAPT_TEXTS', 'METRIC_NAMES', 'split_norm']
+           'FRONT_END_NAMES', 'SPEC_NAMES', 'ON_ERROR', 'ADAPT_TEXTS', 'METRIC_NAMES', 'split_norm', 'norm_group']
 
 # %% ../nbs/names.ipynb #15c8a7ef
 WAVE_TEXTS = {  # normalizations of waveforms, with descriptions
@@ -41,17 +41,31 @@ DEFAULT_NORMS = ("none", "relaxed", "pcen")  # compared by default: the best two
 
 # %% ../nbs/names.ipynb #3addbd52
 def split_norm(
-    name: str,  # "none", or names from `WAVE_TEXTS` and `SPEC_TEXTS`, joined by +
+    name: str,  # "none", or names from `WAVE_TEXTS` and `SPEC_TEXTS`, joined by +; see `norm_group` for @COLUMN
 ) -> tuple[list[str], list[str]]:  # at most one name of each kind
     "Names of waveform and spectrogram normalizations in a short name. Raises `ValueError` for an unknown name."
-    parts = [] if name == "none" else name.split("+")
+    base, at, column = name.partition("@")
+    parts = [] if base == "none" else base.split("+")
     waves, specs = ([part for part in parts if part in texts] for texts in (WAVE_TEXTS, SPEC_TEXTS))
     if len(waves) + len(specs) != len(parts) or len(waves) > 1 or len(specs) > 1:
         raise ValueError(
             f"Unknown normalization {name!r}: expected none, a waveform normalization ({', '.join(WAVE_TEXTS)}), a "
             f"spectrogram normalization ({', '.join(SPEC_TEXTS)}), or one of each joined by +, such as wave+global"
         )
+    grouped = [scope + suffix for scope, (axes, _) in SCOPES.items() for suffix in METHODS if 0 in axes]
+    if at and not (specs and specs[0] in grouped and column and not set(column) & set("@/\\")):
+        raise ValueError(
+            f"Unknown normalization {name!r}: expected @ between one of {', '.join(grouped)} and a column of the "
+            "table, such as channel@device; the column's name must not contain @, / or \\"
+        )
     return waves, specs
+
+
+def norm_group(
+    name: str,  # short name of a normalization
+) -> str | None:  # column; None: no groups
+    "Column of the groups whose own statistics a normalization uses: `device` in `channel@device`."
+    return name.partition("@")[2] or None
 
 # %% ../nbs/names.ipynb #eaf3bcde
 CONDITION_TEXTS = {  # default strength or None, its unit, and description

@@ -165,7 +165,8 @@ def _add_size(parser):
     group.add_argument(
         "--norms", nargs="+", type=norm_name, metavar="NORM",
         help="normalizations, see `fastaudio-norm norms`; one of waveforms and one of spectrograms may be joined by +, "
-        f"for example wave+global (default: {' '.join(DEFAULT_NORMS)})",
+        "for example wave+global; channel@device has statistics of each value in the column device "
+        f"(default: {' '.join(DEFAULT_NORMS)})",
     )  # fmt: skip
     group.add_argument(
         "--baseline", type=norm_name, metavar="NORM", help="normalization to compare the others with (default: none)"

@@ -16,6 +16,8 @@ def _norms(args):
     for kind, texts in (("waveform", WAVE_TEXTS), ("spectrogram", SPEC_TEXTS)):
         for name, text in texts.items():
             print(f"{name:<22}{kind}: {text}")
+    text = "channel with statistics of each group, such as a device, named by this column; also with global"
+    print(f"{'channel@COLUMN':<22}spectrogram: {text}")
 
 
 def add_norms(parser: argparse.ArgumentParser) -> None:

@@ -10,12 +10,12 @@ import argparse
 from pathlib import Path
 
 from fastaudio_norm.cli.inputs import (
-    TABLE_OPTIONS,
     add_spectrogram,
     add_table,
     choose_spectrogram,
     fold_name,
     read_table,
+    table_arguments,
 )
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
 from ..names import FRONT_END_NAMES
@@ -70,7 +70,7 @@ def _read_source(args):
     source, *others = args.source
     if not others and not is_source(source):
         return source, read_table(args, Path(source)), printable_path(Path(source).resolve().name)
-    given = [f"--{name}" for name in TABLE_OPTIONS if getattr(args, name) is not None]
+    given = [f"--{name}" for name in table_arguments(args)]
     if given:
         raise ValueError(f"{', '.join(given)} cannot be used here: only a folder has a table of the clips")
     return args.source if others else source, None, printable(f"{source} to {others[-1]}" if others else source)

@@ -57,7 +57,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "and model-card.md. With --valid-fold, also write reference.json for `drift --model`."
     )
     parser.set_defaults(command=_train, walkthrough=False, esc50=False)
-    parser.add_argument("--norm", type=norm_name, required=True, help="normalization, see `fastaudio-norm norms`")
+    parser.add_argument(
+        "--norm", type=norm_name, required=True, help="normalization, see `fastaudio-norm norms`"
+    )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--path", metavar="DIR",

@@ -63,7 +63,9 @@ def _update(args):
         print(_WARNING, file=sys.stderr)
     live = _live(args)
     accept = held_out and _gate(args, held_out, live.files, evaluations)
-    update = update_stats(args.stats, live, args.weight, args.model, args.dry_run, args.adapt, accept, args.on_error)
+    update = update_stats(
+        args.stats, live, args.weight, args.model, args.dry_run, args.adapt, accept, args.on_error, args.live_group,
+    )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     plot = out / "update.png"
     save_figure(update.show(), plot)
@@ -119,6 +121,11 @@ def add_update(parser: argparse.ArgumentParser) -> None:
         "--evaluate", metavar="PATH",
         help="folder or CSV table of labelled clips that are not in LIVE: print the score before and after, and "
         "leave the files unchanged if it got worse; the options of tables below describe these clips",
+    )  # fmt: skip
+    parser.add_argument(
+        "--live-group", metavar="NAME",
+        help="group of all clips in LIVE and --evaluate, such as their device, if STATS has groups: update only its "
+        "statistics; a new name adds a group (default: STATS has no groups)",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the files even if the score got worse")
     parser.add_argument("--dry-run", action="store_true", help="show the effect, change nothing")

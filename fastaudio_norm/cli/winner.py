@@ -10,6 +10,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .inputs import table_arguments
+from ..names import norm_group
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -53,8 +56,7 @@ def python_code(
     "Program that trains a network with this normalization on the first fold of a comparison, and saves it."
     about, first = results.attrs, results.iloc[0]
     fold = first.fold if isinstance(first.fold, str) else int(first.fold)
-    names = ("table", "file", "label", "separator", "target", "fold", "group")
-    read = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+    read = table_arguments(args)
     read |= {"table": str(Path(read["table"]).resolve())} if "table" in read else {}
     clips = {"cache": str(Path(args.cache).resolve())} if args.cache else {}
     clips |= {"on_error": args.on_error} if args.on_error != "stop" else {}
@@ -62,6 +64,7 @@ def python_code(
     df, folder, rate = _Text("df"), _Text("path"), about["rate"]
     bs = min(settings["bs"], about["clips"] - len(first.truth))
     options = {"fold": fold, "bs": bs, "sample_rate": rate, **variables, "num_workers": 0}
+    options |= {"group": norm_group(norm)} if norm_group(norm) else {}
     recipe_text = _recipe_text(settings["recipe"], args.recipe)
     lines = [
         *(["from functools import partial", ""] if "partial(" in recipe_text else []),

@@ -21,8 +21,8 @@ from ..audio import CachedClips, Condition, about_spec, cached_clips, make_condi
 from .conditions import ApplyCondition, check_conditions
 from .dataset import DataSet, prepare_data
 from .training import ClipTrainer, Training, describe_conditions, source_text, train_runs
-from ..data import Target
-from ..names import DEFAULT_NORMS
+from ..data import Target, clip_groups, new_groups_note
+from ..names import DEFAULT_NORMS, norm_group
 from ..train import RECIPES, Recipe, find_arch, make_tfms, supports_bfloat16
 
 # %% ../../nbs/comparison/run.ipynb #7afe1351
@@ -80,10 +80,14 @@ def prepare_comparison(
     for norm in norms:
         make_tfms(norm, recipe, data.rate)
     arch_name = arch if isinstance(arch, str) and find_arch(arch) else _function_name(arch)
-    data.report()
+    columns = sorted({norm_group(norm) for norm in norms} - {None})
+    notes = [new_groups_note(data.df, column, data.folds) for column in columns]
+    data._replace(notes=[*data.notes, *filter(None, notes)]).report()
     clips = cached_clips(data.df, path, data.rate, seconds, cache, on_error=on_error)
     data = data.with_clips(clips)
     options = {"arch": arch_name, "bs": bs, "seed": seed, "deterministic": deterministic, "metric": data.metric.name}
+    if columns:
+        more["groups"] = {column: clip_groups(data.df, column) for column in columns}
     return data, clips, run_settings(data.df, clips, recipe, data.target, **options, **more)
 
 # %% ../../nbs/comparison/run.ipynb #dee581e7
@@ -139,6 +143,6 @@ def compare(
     frame.attrs = {
         **data.attributes(), "clips": len(data.df), "rate": data.rate, "has_new_folds": data.has_new_folds,
         "file": str(file), "baseline": "none", "skipped": clips.skipped,
-        "settings": {k: v for k, v in settings.items() if k != "table"},
+        "settings": {k: v for k, v in settings.items() if k not in ("table", "groups")},
     }  # fmt: skip
     return frame

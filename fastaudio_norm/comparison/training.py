@@ -36,6 +36,7 @@ from fastaudio_norm.data import (
     get_dls,
     kind_of_loaders,
 )
+from ..names import norm_group
 from ..train import Recipe, make_tfms, train_run
 
 # %% ../../nbs/comparison/training.ipynb #2d62853f
@@ -156,7 +157,7 @@ class ClipTrainer:
         return get_dls(
             self.df, self.path, fold=fold, bs=min(self.bs, int((self.df.fold != fold).sum())),
             item_tfms=[*self.first_tfms, *item_tfms], batch_tfms=batch_tfms, sample_rate=self.clips.sample_rate,
-            clips=self.clips, in_memory=_fit_in_memory(self.clips), num_workers=0,
+            clips=self.clips, in_memory=_fit_in_memory(self.clips), num_workers=0, group=norm_group(norm),
         )  # fmt: skip
 
 # %% ../../nbs/comparison/training.ipynb #fc46e4f4

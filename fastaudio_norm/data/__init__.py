@@ -9,7 +9,7 @@ from fastaudio_norm.data.folds import (
     check_training_classes,
     validation_folds,
 )
-from fastaudio_norm.data.groups import GroupReader
+from fastaudio_norm.data.groups import GroupReader, clip_groups, new_groups_note
 from fastaudio_norm.data.leaks import check_groups, shared_audio, shared_files
 from fastaudio_norm.data.loaders import get_dls
 from fastaudio_norm.data.metrics import METRICS, Metric, as_fastai, as_predictions, find_metric

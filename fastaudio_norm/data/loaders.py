@@ -21,7 +21,7 @@ from ..audio import SAMPLE_RATE, clip_names
 from ..compat.groups import GroupedFile, with_group
 from ..compat.padding import PadClips
 from .folds import CrossValidationSplitter, check_training_classes
-from .groups import GroupReader
+from .groups import GroupReader, clip_groups
 from .memory import InMemoryDL
 from .targets import find_target
 
@@ -68,14 +68,6 @@ class _ReadClip(Transform):
         return self.clips[name].clone() if name in self.clips else self.prepare(file)
 
 # %% ../../nbs/data/loaders.ipynb #fe071e11
-def _check_groups(df, column):
-    if column not in df:
-        raise ValueError(f"The table lacks the column {column!r} of the groups; its columns are {list(df.columns)}")
-    if df[column].isna().any():
-        missing = f"{df[column].isna().sum():,} of {len(df):,} clips lack a group in the column {column!r}"
-        raise ValueError(f'{missing}: give them a name of their own, such as "unknown", or drop them')
-
-
 def get_dls(
     df: pd.DataFrame,  # table with `file`, `label` and `fold`, as from `read_clips`; `read_esc50`'s works too
     path: str | Path,  # folder of the data set
@@ -102,7 +94,7 @@ def get_dls(
     read = _ReadClip(folder, sample_rate, {} if clips is None else clips)
     get_file = _ClipPath(folder, "file" if "file" in df else "filename")
     if group is not None:
-        _check_groups(df, group)
+        clip_groups(df, group)
         get_file = GroupReader(get_file, group)
     dl_type = InMemoryDL if in_memory else TfmdDL
     return DataBlock(

@@ -7,7 +7,7 @@ __all__ = ['download_esc50', 'read_esc50', 'read_clips', 'find_audio', 'sample_f
 
 # %% ../../nbs/data/sources.ipynb #3b55b912
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from fastai.data.external import URLs, untar_data
 
 from ..audio import printable_path
 from .folds import SPLIT, check_folds
-from .tables import match_files, parse_csv, walk_audio
+from .tables import match_files, parse_csv, select_rows, walk_audio
 from .targets import find_target, parse_labels
 
 # %% ../../nbs/data/sources.ipynb #9554281f
@@ -149,6 +149,7 @@ def read_clips(
     separator: str | None = None,  # between several labels in a column; default: ; or |
     absent_ok: bool = False,  # whether clips may be missing; a missing clip keeps its name from the table
     unlabelled_ok: bool = False,  # whether there may be no labels; the result then has no column `label`
+    where: Mapping[str, object] | None = None,  # values of columns, such as {"esc10": "True"}: take only such rows
 ) -> pd.DataFrame:  # columns `file`, `label`, `fold` and `group` (if known), and all other columns of the table
     """Table of the clips of a data set. Test rows of a split are left out.
 
@@ -169,10 +170,12 @@ def read_clips(
         source, default_target = "The table", None
     else:
         names = [file, *([label] if isinstance(label, str) else label or ()), group]
+        names += [column for column in where or () if column != (fold or "fold")]
         defaults = [name for names in _DEFAULT_COLUMNS.values() for name in names if name != "fold"]
         source, default_target, table = table, None, parse_csv(table, [*filter(None, names), *defaults])
     if not len(table):
         raise ValueError(f"{source} is empty: it must have one row per clip")
+    table = select_rows(table, where or {}, source)
     required = ("file",) if unlabelled_ok else ("file", "label")
     chosen = {
         role: _choose(table.columns, role, given, source, required)
@@ -197,7 +200,7 @@ def _checked(path, table, chosen, target, separator, absent_ok, source):
         df["fold"] = _as_folds(table[chosen["fold"][0]], source)
     if chosen["group"]:
         df["group"] = table[chosen["group"][0]].astype(str)
-    used = {name for names in chosen.values() for name in names}
+    used = {name for role, names in chosen.items() for name in names if role != "group"}
     df = df.join(table[[name for name in table if name not in used and name not in df]])
     if "fold" in df and "test" in set(df.fold) and set(SPLIT) <= set(df.fold):
         notes.append(f"Left out {(df.fold == 'test').sum():,} test clips")

@@ -27,7 +27,7 @@ from .batchnorm import adapt_batchnorm, network_inputs
 from .folder_watch import LiveClips, measure_live
 from ..names import ADAPT_TEXTS
 from ..serve import SoundClassifier
-from ..stats import StatsRecorder, bin_positions, select_bins
+from ..stats import GroupStats, StatsRecorder, bin_positions, select_bins
 from ..stats.plots import label_frequency_axis
 from ..storage import atomic_write
 
@@ -141,6 +141,23 @@ def _read_live(live, known, on_error):
     return recorder, live.files
 
 
+def _read_known(file, group):
+    "Content of a file of statistics, and the statistics to blend: of a group, all clips for a new group or for none."
+    pooled = StatsRecorder.load(file)
+    names = pooled.about.get("groups")
+    if not names:
+        if group is not None:
+            raise ValueError(f"{file} does not have statistics of groups, got the group {group!r}: omit it")
+        return pooled, pooled
+    if group is None:
+        advice = "name the group of the live clips, one of these or a new one, with `group` (--live-group)"
+        raise ValueError(f"{file} has statistics of the groups {', '.join(names)}: {advice}")
+    content = GroupStats.load(file)
+    if group not in content.groups:
+        pooled.records_clips, pooled.about = False, {}  # as those of groups
+    return content, content.groups.get(group, pooled)
+
+
 def _load(model):
     if model.suffix.lower() in (".pt2", ".onnx"):
         advice = "update the .safetensors model and export again"
@@ -148,11 +165,11 @@ def _load(model):
     return SoundClassifier.load(model)
 
 
-def _adapt(classifier, adapt, weight, statistics, files, on_error):
+def _adapt(classifier, adapt, weight, statistics, files, on_error, group):
     "Adapt a classifier in place. Returns the reasons for skipped files."
     before, after = statistics
     if adapt == "statistics":
-        classifier.renormalize(after)
+        classifier.renormalize(after, group)
     elif adapt == "bands":
         match_bands(classifier, before, after)
     elif files is None:
@@ -162,6 +179,18 @@ def _adapt(classifier, adapt, weight, statistics, files, on_error):
         adapt_batchnorm(classifier, inputs, weight)
         return skipped
     return {}
+
+# %% ../../nbs/monitor/update.ipynb #dbed7e42
+def _save(content, after, group, updates, file):
+    "Write statistics after an update, of all clips or of a group."
+    pooled = after if group is None else content.pooled
+    if group is None:
+        pooled.about = content.about
+    else:
+        content.set_group(group, after)
+    pooled.about = {**pooled.about, "updates": updates}
+    (pooled if group is None else content).save(file)
+    after.about = {**after.about, "updates": updates}  # also for a group, whose own statistics are saved without it
 
 # %% ../../nbs/monitor/update.ipynb #bda7f8d0
 def update_stats(
@@ -175,6 +204,7 @@ def update_stats(
     accept: Callable[[SoundClassifier, SoundClassifier], bool] | None = None,  # called with the model before and after;
     # if it returns False, all files are left unchanged
     on_error: str = "stop",  # unusable files: "stop" raises `ValueError`, "skip" leaves them out
+    group: str | None = None,  # of the live clips, if `stats` has groups: only its statistics change; or a new group
 ) -> StatsUpdate:  # `live.about["skipped"]` has the reasons for skipped files
     """Blend live statistics into a file of statistics, adapt a model, and keep copies of the old files.
 
@@ -186,33 +216,34 @@ def update_stats(
         raise ValueError(f"`adapt` must be one of {', '.join(ADAPT_TEXTS)}, got {adapt!r}")
     if model is None and (adapt != "statistics" or accept):
         raise ValueError(f"{'`accept`' if adapt == 'statistics' else adapt} needs a model to adapt (--model), got none")
+    if group is not None and adapt != "statistics":
+        advice = "adapt one group by its statistics (--adapt statistics)"
+        raise ValueError(f"{adapt} changes the model for all groups: {advice}")
     stats = Path(stats)
-    before = StatsRecorder.load(stats)
-    if before.about.get("groups"):
-        advice = "use GroupStats.set_group, or SoundClassifier.renormalize with `group`"
-        raise ValueError(f"{stats} has statistics of groups, which an update would lose: {advice}")
+    content, before = _read_known(stats, group)
+    pooled = before if group is None else content.pooled
     old = model and _load(Path(model))
-    live, files = _read_live(live, before, on_error)
+    live, files = _read_live(live, pooled, on_error)
     after, fingerprint = before.blended(live, weight), _fingerprint(live)
     if not live.std.nan_to_num().any():
         raise ValueError("All live clips are silent: record clips with sound")
-    updates = _check_log(stats, before, fingerprint, adapt)
+    updates = _check_log(stats, pooled, fingerprint, adapt)
     skipped, accepted = {} if files is None else live.about["skipped"], True
     if old:
         new = copy.deepcopy(old)
-        skipped = skipped | _adapt(new, adapt, weight, (before, after), files, on_error)
-        accepted = accept is None or accept(old, new)
+        skipped = skipped | _adapt(new, adapt, weight, (before, after), files, on_error, group)
+        models = (old, new) if group is None else (old.of_group(group), new.of_group(group))
+        accepted = accept is None or accept(*models)
     if accepted and not dry_run:
         log = {
             "when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "weight": weight,
             "live clips": live.clips.bins.n if live.clips else None, "statistics before": _back_up(stats).name,
-            "live": fingerprint,
+            "live": fingerprint, **({"group": group} if group is not None else {}),
         }  # fmt: skip
         if old:
             log |= {"adapt": adapt, "model before": _back_up(Path(model)).name}
             new.save(model)
-        after.about = {**before.about, "updates": [*updates, log]}
-        after.save(stats)
+        _save(content, after, group, [*updates, log], stats)
     update = StatsUpdate(before.reduced(after.red_dims), after, live.reduced(after.red_dims))
     update.live.about = {"skipped": skipped}
     return update

@@ -21,10 +21,10 @@ from fastcore.basics import patch
 from ..audio import about_spec, printable_path
 from ..comparison import ClipTrainer, Results, prepare_comparison
 from ..measure import measure
-from ..names import split_norm
+from ..names import norm_group, split_norm
 from .classifier import SoundClassifier
 from .convert import as_pipeline
-from ..stats import StatsRecorder
+from ..stats import GroupStats, StatsRecorder
 from ..storage import atomic_write
 from ..train import RECIPES, Recipe
 
@@ -40,7 +40,8 @@ def _statistics(data, norm, recipe, of_dataset):
     waves, _ = split_norm(norm)
     if waves not in ([], ["wave"]) and of_dataset:
         return f"none: `{waves[0]}` changes the waveforms, and `fastaudio-norm drift` cannot repeat that"
-    return measure(data.path, spec=recipe.spec, rate=data.rate, wave=waves == ["wave"], table=data.df)
+    options = {"wave": waves == ["wave"], "table": data.df, "group": norm_group(norm)}
+    return measure(data.path, spec=recipe.spec, rate=data.rate, **options)
 
 # %% ../../nbs/serve/final.ipynb #1ec7042c
 class FinalModel(NamedTuple):
@@ -48,7 +49,7 @@ class FinalModel(NamedTuple):
 
     learn: Learner
     classifier: SoundClassifier
-    stats: StatsRecorder | str  # statistics of the training clips, or the reason why there are none
+    stats: StatsRecorder | GroupStats | str  # statistics of the training clips, or the reason why there are none
     about: dict[str, str]  # data and settings, by topic
     scores: dict[str, str]  # formatted scores by fold
     note: str  # networks that the scores belong to
@@ -85,7 +86,11 @@ def train_final(
         note = "Of this model, which was not trained on this fold."
     names = data.target.names if data.target.kind == "numbers" else None
     about = _about(data, norm, recipe, settings, len(training), valid_fold)
-    return FinalModel(learn, as_pipeline(learn, names), stats, about, scores, note, clips.skipped)
+    model = as_pipeline(learn, names)
+    if model.groups:
+        text = ", ".join(map(printable_path, model.groups))
+        about["Groups"] = f"statistics of each {norm_group(norm)}: {text}. Any other one has the pooled statistics"
+    return FinalModel(learn, model, stats, about, scores, note, clips.skipped)
 
 # %% ../../nbs/serve/final.ipynb #0dbf8c0f
 def _compared(folder, settings, norm, metric):
@@ -133,11 +138,12 @@ def card(
     about |= {"Statistics": self.stats} if isinstance(self.stats, str) else {}
     skipped = [f"\n{len(self.skipped)} unusable files were skipped."] if self.skipped else []
     scores = ["", _table([("fold", "score"), ("---", "---"), *self.scores.items()])] if self.scores else []
+    group = " --group NAME" if self.classifier.groups else ""
     drift = [] if isinstance(self.stats, str) else ["    fastaudio-norm drift stats.json FOLDER"]
     return "\n".join([
         "# Model card", "", _table([("", ""), ("---", "---"), *about.items()]), *skipped, "",
         "## Scores by fold", "", self.note, *scores, "",
-        "## Use", "", "    fastaudio-norm predict model.safetensors FILE...", *drift, "",
+        "## Use", "", f"    fastaudio-norm predict model.safetensors{group} FILE...", *drift, "",
         "The clips may have any sample rate. Expect these scores only for audio that is recorded like the training "
         "clips.", "",
     ])  # fmt: skip
@@ -154,7 +160,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     files = {"Model": folder / "model.safetensors", "Model card": folder / "model-card.md"}
     self.classifier.save(files["Model"])
-    if isinstance(self.stats, StatsRecorder):
+    if not isinstance(self.stats, str):
         files["Statistics"] = folder / "stats.json"
         self.stats.save(files["Statistics"])
     with atomic_write(files["Model card"]) as part:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from ..audio import SAMPLE_RATE, spec_rate, to_spec
-from ..names import METHODS, SCOPES, SPEC_TEXTS, WAVE_TEXTS, split_norm
+from ..names import METHODS, SCOPES, SPEC_TEXTS, WAVE_TEXTS, norm_group, split_norm
 from ..stats import StatsRecorder
 from .pcen import PCEN
 from .relaxed import RelaxedFreqNormalize
@@ -61,8 +61,9 @@ def make_norm(
 ) -> tuple[list, list]:  # item transforms; batch transforms, of which the first computes the spectrogram
     "New transforms for a short name. Raises `ValueError` for an unknown name, and whatever `to_spec` raises."
     waves, specs = split_norm(name)
-    make_image = to_spec(spec, rate, to_db="pcen" not in specs)
-    return [WAVE_NORMS[part].make() for part in waves], [make_image, *(SPEC_NORMS[part].make() for part in specs)]
+    make_image, group = to_spec(spec, rate, to_db="pcen" not in specs), norm_group(name)
+    norms = [SPEC_NORMS[part].make(**({"group": group} if group else {})) for part in specs]
+    return [WAVE_NORMS[part].make() for part in waves], [make_image, *norms]
 
 # %% ../../nbs/transforms/registry.ipynb #d1421e65
 def normalized(
@@ -74,8 +75,11 @@ def normalized(
     """The spectrogram of a clip after a normalization.
 
     The sample rate is the one of the spectrogram or of `stats`, else the one of the clip up to 16 kHz. Raises
-    `ValueError` if the normalization needs `stats`.
+    `ValueError` if the normalization needs `stats`, or groups.
     """
+    if norm_group(name):
+        advice = "name the normalization without @, and pass the statistics of the clip's group"
+        raise ValueError(f"{name!r} needs the group of the clip: {advice}")
     clip = clip.clone() if isinstance(clip, AudioTensor) else AudioTensor.create(clip)
     stats = StatsRecorder.load(stats) if isinstance(stats, (str, Path)) else stats
     rate = spec_rate(spec) or (stats and (stats.settings or {}).get("sr")) or min(clip.sr, SAMPLE_RATE)

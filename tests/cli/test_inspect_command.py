@@ -58,6 +58,12 @@ def test_a_plain_folder_and_a_table_without_labels(made_up, tmp_path, capsys):
     assert "clips        3, " in printed and "groups       2, with 1 to 2 clips each" in printed
 
 
+def test_where_inspects_a_part_of_the_table(sounds, tmp_path):
+    assert inspect(sounds, "--where", "esc10=True", "--where", "fold=1", "--out", tmp_path) == 0
+    clips, table = pd.read_csv(tmp_path / "inspection.csv"), pd.read_csv(sounds / "meta" / "esc50.csv")
+    assert len(clips) == (table.esc10 & (table.fold == 1)).sum() > 0
+
+
 def test_esc50s_layout_with_a_missing_clip(made_up, tmp_path, capsys):
     shutil.copytree(made_up, tmp_path / "data")
     next((tmp_path / "data" / "audio").iterdir()).unlink()

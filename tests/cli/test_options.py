@@ -16,6 +16,7 @@ def test_skipped_files_are_listed_and_give_status_3(capsys):
     "argv, message",
     [
         (["compare", "--runs", "0"], "argument --runs: must be at least 1, got 0"),
+        (["stats", "x", "--where", "esc10"], "argument --where: must have the form COLUMN=VALUE, such as esc10=True"),
         (["predict", "model", "a.wav", "--window", "0"], "argument --window: must be positive, got 0"),
         (["predict", "model", "a.wav", "--window", "inf"], "argument --window: must be positive, got inf"),
     ],

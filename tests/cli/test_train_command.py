@@ -10,9 +10,10 @@ import soundfile
 
 from fastaudio_norm import serve
 from fastaudio_norm.cli.main import main
+from fastaudio_norm.data import read_clips
 from fastaudio_norm.monitor import NetworkReference, update_stats
 from fastaudio_norm.serve import SoundClassifier
-from fastaudio_norm.stats import StatsRecorder
+from fastaudio_norm.stats import GroupStats, StatsRecorder
 
 OPTIONS = "--epochs 1 --bs 16 --n-mels 32 --label category --table".split()
 
@@ -67,6 +68,40 @@ def test_train_makes_a_model_that_agrees_with_the_learner(compared, monkeypatch,
     norm = final.learn.dls.after_batch.fs[-1]
     assert (stats.mean - norm.mean.cpu()).abs().max() < 0.1  # dB
     update_stats("model/stats.json", stats, 0.5, "model/model.safetensors", dry_run=True)
+
+
+def test_a_model_with_statistics_of_each_device(made_up, tmp_path, monkeypatch, capsys):
+    "`compare` and `train` with `channel@device`, `predict --group`, and `update --live-group`."
+    monkeypatch.chdir(tmp_path)
+    df = read_clips(made_up)
+    df.assign(**{"my device": [f"phone {i % 2}" for i in range(50)]}).to_csv("clips.csv", index=False)
+    data = ["--table", "clips.csv", "--path", str(made_up), "--epochs", "1", "--bs", "16"]
+    main(["compare", *data, "--norms", "channel@my device", "--folds", "1", "--out", "out"])
+    printed = capsys.readouterr().out
+    assert Path(next(Path("out").glob("*/report.html"))).stat().st_size > 0
+    names = {}
+    exec(textwrap.dedent(printed.partition("Python for")[2].partition("\n\n")[2]), names)
+    assert SoundClassifier.load("channel@my device.safetensors").groups == ["phone 0", "phone 1"]
+
+    main(["train", *data, "--norm", "channel@my device", "--results", "out", "--out", "model"])
+    card = Path("model/model-card.md").read_text()
+    assert "statistics of each my device: phone 0, phone 1. Any other one" in card and "--group NAME" in card
+    assert "| 1 | " in card  # the score of the comparison
+    stats, model = GroupStats.load("model/stats.json"), SoundClassifier.load("model/model.safetensors")
+    assert list(stats.groups) == model.groups == ["phone 0", "phone 1"]
+    file = str(made_up / df.file[0])
+    main(["predict", "model/model.safetensors", file, "--group", "phone 1"])
+    assert file in capsys.readouterr().out
+    live = sorted(map(str, (made_up / "audio").iterdir()))[:5]
+    Path("live").mkdir()
+    for name in live:
+        Path("live", Path(name).name).symlink_to(name)
+    update = ["update", "model/stats.json", "live", "--model", "model/model.safetensors", "--out", "out"]
+    with pytest.raises(SystemExit):
+        main(update)
+    assert "of the groups phone 0, phone 1: name the group of the live clips" in capsys.readouterr().err
+    main([*update, "--live-group", "phone 1"])
+    assert not GroupStats.load("model/stats.json").groups["phone 1"].mean.equal(stats.groups["phone 1"].mean)
 
 
 def test_a_fold_that_is_left_out_becomes_the_reference_of_the_model(compared, capsys):

@@ -16,10 +16,10 @@ from support import COMMAND, SMALL_ARCH, Program
 from fastaudio_norm.audio import SPECS, cached_clips
 from fastaudio_norm.comparison.report import summarize
 from fastaudio_norm.comparison.results import Results
-from fastaudio_norm.comparison.run import compare, run_settings
-from fastaudio_norm.data import find_target, read_clips, read_esc50
+from fastaudio_norm.comparison.run import compare, prepare_comparison, run_settings
+from fastaudio_norm.data import find_target, get_dls, read_clips, read_esc50
 from fastaudio_norm.train import RECIPES, Recipe, supports_bfloat16, train_run
-from fastaudio_norm.transforms import make_norm
+from fastaudio_norm.transforms import SpecNormalize, make_norm
 
 
 @pytest.mark.parametrize("name", ["", "wav", "none+wave", "wave+wave", "global+channel", "wave+"])
@@ -106,6 +106,60 @@ def test_the_settings_that_name_a_results_file_do_not_change(made_up):
         "epochs": 20, "lr": 0.003, "wd": 0.01,
     }  # fmt: skip
     assert list(settings["versions"]) == ["fastaudio-norm", "fastai", "torch", "torchaudio"]
+
+
+@pytest.fixture
+def by_device(made_up):
+    "Table whose clips alternate between two devices within each fold; fold 2 has one of its own."
+    df = read_clips(made_up)
+    return df.assign(device=[1.0 if fold == 2 else i % 2 + 2.0 for i, fold in enumerate(df.fold)])
+
+
+def test_statistics_of_each_group(made_up, by_device, tmp_path, capsys):
+    "`channel@device` trains as loaders with groups do, also under conditions, and reports clips of new groups."
+    options = {"folds": [2, 3], "table": by_device, "conditions": ["gain:-20"], "out": tmp_path, **SMALL}
+    results = compare(made_up, ["channel", "channel@device"], **options)
+    clips, norm = cached_clips(by_device, made_up), SpecNormalize(axes=(0, 1, 3), group="device")
+    dls = get_dls(
+        by_device, made_up, 3, SMALL["bs"], batch_tfms=[SPECS["mel"](), norm], clips=clips, group="device",
+        in_memory=True, num_workers=0,
+    )  # fmt: skip
+    learn = train_run(dls, SMALL["recipe"], SMALL["arch"])
+    curves = {norm: rows.curve.iloc[0] for norm, rows in results[results.fold == 3].groupby("norm")}
+    assert curves["channel@device"][-1] == list(learn.recorder.values[-1]) and set(norm.groups) == {"1", "2", "3"}
+    assert curves["channel"] != curves["channel@device"]
+    note = "10 of 20 validation clips are from groups without training clips (1). The pooled statistics normalize them"
+    assert f"Normalization by device: {note}" in capsys.readouterr().err
+
+    def file(norms, df):
+        return Results(tmp_path, prepare_comparison(made_up, norms, SMALL["recipe"], table=df)[2]).path
+
+    other = by_device.assign(device="a")
+    assert file(["channel"], by_device) == file(["channel"], other)
+    assert file(["channel@device"], by_device) != file(["channel@device"], other)
+
+
+def test_a_column_of_groups_that_cannot_be_used_is_reported_before_any_work(made_up, by_device, monkeypatch):
+    monkeypatch.setattr(
+        "fastaudio_norm.comparison.run.cached_clips", lambda *args, **kwargs: pytest.fail("read the clips")
+    )
+    for norm, message in {
+        "channel@site": "lacks the column 'site' of the groups",
+        "channel@gap": "1 of 50 clips lack a group in the column 'gap'",
+        "channel@half": "must be text or a whole number, got 0.5",
+        "local@device": "expected @ between one of global",
+    }.items():
+        table = by_device.assign(gap=[None, *["a"] * 49], half=0.5)
+        with pytest.raises(ValueError, match=message):
+            compare(made_up, [norm], table=table)
+
+
+def test_another_part_of_the_table_has_other_settings(made_up):
+    "Otherwise, the results of `--where` would be mixed with those of all clips."
+    found = [prepare_comparison(made_up, ["none"], table=read_clips(made_up, where={"target": i})) for i in (0, 1)]
+    whole, parts = prepare_comparison(made_up, ["none"])[2], [settings for _, _, settings in found]
+    assert [len(part["table"]) for part in parts] == [5, 5] and len(whole["table"]) == 50
+    assert len({Results("folder", settings).path for settings in [whole, *parts]}) == 3
 
 
 def test_a_killed_comparison_resumes(made_up, tmp_path):

@@ -14,6 +14,32 @@ from fastaudio_norm.measure import measure
 from fastaudio_norm.transforms import SpecNormalize
 
 
+def test_where_takes_only_rows_with_these_values(tmp_path):
+    table = tmp_path / "clips.csv"
+    table.write_text("file,label,fold,site,room\na.wav,x,1,007,1\nb.wav,y,2,007,\nc.wav,x,3,008,2\n")
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    df = read_clips(tmp_path, table, where={"site": "007"})
+    assert df.file.tolist() == ["a.wav", "b.wav"] and df.fold.tolist() == [1, 2] and df.index.tolist() == [0, 1]
+    assert read_clips(tmp_path, table, where={"site": "007", "fold": "2"}).file.tolist() == ["b.wav"]
+    data = pd.read_csv(table)  # a room is missing, so that pandas makes the others floats
+    assert read_clips(tmp_path, data, where={"room": 2, "label": "x"}).file.tolist() == ["c.wav"]
+    with pytest.raises(ValueError, match="lacks the column place of `where`; its columns are .*'site'"):
+        read_clips(tmp_path, table, where={"place": "007"})
+    with pytest.raises(ValueError, match="no row left with site=7: expected one of 007, 008$"):
+        read_clips(tmp_path, table, where={"site": "7"})
+    with pytest.raises(ValueError, match="no row left with label=y: expected one of x$"):
+        read_clips(tmp_path, table, where={"site": "008", "label": "y"})
+    many = data.assign(site=range(3)).sample(12, replace=True, random_state=0).assign(site=range(12))
+    with pytest.raises(ValueError, match="expected one of 0, 1, 10, 11, 2, 3, 4, 5, 6, 7 and 2 more"):
+        read_clips(tmp_path, many, where={"site": "12"})
+
+
+def test_where_makes_esc10_of_esc50s_layout(sounds):
+    df = read_clips(sounds, where={"esc10": "True"})
+    whole = read_clips(sounds)
+    assert 0 < len(df) < len(whole) and set(df.file) == set(whole.file[whole.esc10])
+
+
 def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

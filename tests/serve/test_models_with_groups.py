@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -12,10 +13,11 @@ from fastaudio_norm.audio import SPECS
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.compat.groups import GroupedFile
 from fastaudio_norm.data import get_dls, read_esc50
+from fastaudio_norm.measure import measure
 from fastaudio_norm.monitor import update_stats
 from fastaudio_norm.serve import SoundClassifier, StreamingClassifier, as_pipeline, load_model, predict, predict_files
 from fastaudio_norm.stats import GroupStats, StatsRecorder
-from fastaudio_norm.train import spec_learner
+from fastaudio_norm.train import find_arch, make_xresnet_grayscale, spec_learner
 from fastaudio_norm.transforms import SpecNormalize
 
 DEVICES = ("phone", "tablet", "watch")
@@ -151,8 +153,49 @@ def test_new_statistics(classifier, clips, tmp_path):
     for wrong, group, problem in [(recorder, None, "a GroupStats, or `group`"), (stats, "a", "a StatsRecorder")]:
         with pytest.raises(ValueError, match=problem):
             classifier.renormalize(wrong, group)
-    with pytest.raises(ValueError, match="statistics of groups, which an update would lose"):
-        update_stats(tmp_path / "stats.json", recorder)
+
+
+def test_an_update_changes_one_group(classifier, clips, folder, tmp_path):
+    stats, model, names = tmp_path / "stats.json", tmp_path / "model.safetensors", [DEVICES[i % 3] for i in range(50)]
+    table = pd.DataFrame({"file": sorted(p.name for p in (folder / "audio").iterdir()), "device": names})
+    measured = measure(folder / "audio", table=table, group="device")
+    measured.save(stats)
+    network = make_xresnet_grayscale(find_arch("xresnet18")(n_out=10))
+    classifier = SoundClassifier(classifier.front, network, arch="xresnet18", **classifier.about)
+    classifier.renormalize(measured)
+    classifier.save(model)
+    live = measure(folder / "audio", table=table[table.device == "watch"])
+    with pytest.raises(ValueError, match="of the groups phone, tablet, watch: name the group of the live clips"):
+        update_stats(stats, live)
+    with pytest.raises(ValueError, match="batchnorm changes the model for all groups"):
+        update_stats(stats, live, model=model, adapt="batchnorm", group="phone")
+    update_stats(stats, live, 0.5, model, dry_run=True, group="phone")
+    assert torch.equal(GroupStats.load(stats).groups["phone"].mean, measured.groups["phone"].mean)
+
+    asked = []
+    update_stats(stats, live, 1.0, model, group="phone", accept=lambda *models: asked.append(models) or True)
+    after, adapted = GroupStats.load(stats), SoundClassifier.load(model)
+    torch.testing.assert_close(after.groups["phone"].mean, live.mean)
+    assert torch.equal(after.pooled.mean, measured.pooled.mean) and after.pooled.about["groups"] == list(DEVICES)
+    assert torch.equal(after.groups["watch"].mean, measured.groups["watch"].mean)
+    assert after.pooled.about["updates"][0]["group"] == "phone"
+    torch.testing.assert_close(adapted(clips, "phone"), classifier(clips, "watch"), rtol=1e-3, atol=1e-4)
+    assert torch.equal(adapted(clips, "watch"), classifier(clips, "watch"))
+    for model_of_group, whole in zip(asked[0], (classifier, adapted)):
+        assert torch.equal(model_of_group(clips), whole(clips, "phone"))
+    with pytest.raises(ValueError, match="already blended in"):
+        update_stats(stats, live, group="phone")
+
+    other = measure(folder / "audio", table=table[table.device == "tablet"])
+    update_stats(stats, other, 0.5, model, group="radio")  # from the pooled statistics
+    added = GroupStats.load(stats)
+    expected = (measured.pooled.mean + other.mean) / 2
+    torch.testing.assert_close(added.groups["radio"].mean, expected)
+    assert list(added.groups) == [*DEVICES, "radio"] and SoundClassifier.load(model).groups == [*DEVICES, "radio"]
+    assert "updates" not in added.groups["radio"].about and len(added.pooled.about["updates"]) == 2
+    measured.pooled.save(stats)
+    with pytest.raises(ValueError, match="does not have statistics of groups, got the group 'phone': omit it"):
+        update_stats(stats, live, group="phone")
 
 
 def test_the_predict_command_takes_a_group(classifier, folder, tmp_path, capsys, monkeypatch):
