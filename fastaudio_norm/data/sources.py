@@ -259,7 +259,10 @@ def _select_folds(df, folds, exclude):
     if not folds and not exclude:
         return df
     if "fold" not in df:
-        raise ValueError("Folds need a table with the fold of each clip: meta/esc50.csv, or `table` (--table)")
+        raise ValueError(
+            "The clips have no folds: leave out `folds` and `exclude` (--folds, --exclude), or name a CSV file with "
+            "a column `fold` (`table`, --table), such as the one that `compare` writes"
+        )
     chosen = df.fold.isin(check_folds(df, folds) if folds else df.fold.unique())
     return df[chosen & ~df.fold.isin(check_folds(df, exclude))]
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..audio import SAMPLE_RATE
 from .clips import explain_clips, groupings
 from .findings import flag_clips
 
@@ -80,7 +81,9 @@ def _about_band(clips, flags):
     if narrow.any():
         end = clips.bandwidth[narrow].median()
         basis = f"{narrow.sum():,} of {len(clips):,} clips; their median bandwidth is {end:,.0f} Hz"
-        if narrow.mean() > 0.9:
+        if end >= SAMPLE_RATE / 2:
+            text = f"Keep the default sample rate of {SAMPLE_RATE:,} Hz: a higher one adds little but empty bands"
+        elif narrow.mean() > 0.9:
             text = f"Nothing is above {end:,.0f} Hz: use a lower sample rate or --f-max {end:.0f}"
         elif narrow.mean() >= 0.1:
             text = f"Many clips have empty upper bands: --f-max {end:.0f} hides the difference"

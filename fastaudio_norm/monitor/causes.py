@@ -254,5 +254,6 @@ def name_cause(
     best = causes.distance.min()
     if causes.empty or best > max(causes.attrs["no change"] / 2, distributions.chi2.isf(0.01, causes.attrs["numbers"])):
         return ["cause not recognized"]
-    simple = causes[causes.parameters <= causes.parameters.iloc[0]]
-    return [" or ".join(simple.words[simple.distance < best + _AS_LIKELY][:2])]
+    likely = causes[(causes.parameters <= causes.parameters.iloc[0]) & (causes.distance < best + _AS_LIKELY)]
+    likely = likely.sort_values("distance", key=lambda distance: distance.where(distance.index != "gain", 0))
+    return [" or ".join(likely.words[:2])]
