@@ -67,7 +67,12 @@ def test_the_names_are_those_of_the_registries(capsys):
     for recipe in RECIPES:
         assert make_parser().parse_args(["compare", "--recipe", recipe]).recipe == recipe
     main(["norms"])
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["none", *WAVE_NORMS, *SPEC_NORMS, "channel@COLUMN"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "none",
+        *WAVE_NORMS,
+        *SPEC_NORMS,
+        "channel@COLUMN",
+    ]
 
 
 @pytest.mark.parametrize(
