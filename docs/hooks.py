@@ -15,7 +15,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from xml.etree import ElementTree
 
-from examples import cells
+from examples import cells, names_of_all
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 from outputs import IMAGES, data_of, output
@@ -176,7 +176,8 @@ def on_files(files, config):
         file.dest_uri = file.dest_uri.removeprefix("nbs/")
         files.append(file)
 
-    cells.cache_clear()  # the server of `mkdocs serve` builds again and again
+    for cached in (cells, names_of_all):
+        cached.cache_clear()  # the server of `mkdocs serve` builds again and again
     names = public_names()
     # Names such as `compare` are also ordinary words and commands: only the others are linked.
     linked = {name: f"{module}.{name}" for name, module in names.items() if not name.isalpha() or not name.islower()}

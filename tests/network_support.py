@@ -4,8 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastaudio_norm.monitor import NetworkClips
+from fastaudio_norm.monitor import NetworkClips, NetworkReference
 from fastaudio_norm.serve import SoundClassifier
+
+TARGETS = ("label", "labels", "numbers")
 
 
 class Level(nn.Module):
@@ -45,3 +47,9 @@ def clips_of(model, n, rng, level=0.0):
     else:
         outputs, truth = logits, logits + noise
     return NetworkClips(features.double().numpy(), outputs, list(range(n)), {}), truth
+
+
+def referenced(target, n):
+    "A random model, its reference of `n` random clips, and the random generator after them."
+    model, rng = random_model(target), np.random.default_rng(0)
+    return model, NetworkReference.from_clips(model, *clips_of(model, n, rng)), rng

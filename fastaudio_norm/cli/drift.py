@@ -170,7 +170,7 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
         "Compare the clips in a folder with measured statistics. Print which tests alarm and what has changed. With "
         "--model, also report drift in the network, and its estimated accuracy. Exit status 1 means drift."
     )
-    parser.epilog, parser.formatter_class = _STATUSES, argparse.RawDescriptionHelpFormatter
+    parser.epilog = _STATUSES
     parser.set_defaults(command=_drift)
     parser.add_argument("stats", metavar="STATS", help="file of statistics, written by `fastaudio-norm stats`")
     parser.add_argument("path", metavar="DIR", help="folder of live audio")

@@ -137,8 +137,8 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measure mean, standard deviation, minimum, maximum and quantiles per frequency bin, over the spectrograms of "
         "all clips in a folder or another source. With --group, also measure each group of clips, such as a device. To "
-        "share the work "
-        "among processes or machines: torchrun --no-python --nproc-per-node N fastaudio-norm stats SOURCE"
+        "share the work among processes or machines: torchrun --no-python --nproc-per-node N fastaudio-norm stats "
+        "SOURCE"
     )
     parser.set_defaults(command=_stats, resumable=True)
     parser.add_argument(

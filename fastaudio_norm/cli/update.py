@@ -100,7 +100,7 @@ def add_update(parser: argparse.ArgumentParser) -> None:
         "Replace statistics by a blend with those of live audio, and optionally adapt a model, without labels.\n"
         "Numbered copies of the old files stay in the same folder."
     )
-    parser.epilog, parser.formatter_class = _STATUSES, argparse.RawDescriptionHelpFormatter
+    parser.epilog = _STATUSES
     parser.set_defaults(command=_update)
     parser.add_argument("stats", metavar="STATS", help="file of statistics, written by `fastaudio-norm stats`")
     parser.add_argument(

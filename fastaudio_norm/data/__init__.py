@@ -15,5 +15,5 @@ from fastaudio_norm.data.loaders import get_dls
 from fastaudio_norm.data.metrics import METRICS, Metric, as_fastai, as_predictions, find_metric
 from fastaudio_norm.data.sources import download_esc50, find_audio, read_clips, read_esc50, sample_files
 from fastaudio_norm.data.synthetic import SYNTHETIC_SOUNDS, make_clips
-from fastaudio_norm.data.tables import AUDIO_EXTENSIONS, parse_csv
+from fastaudio_norm.data.tables import is_audio_name, parse_csv
 from fastaudio_norm.data.targets import Target, find_target, kind_of_loaders, parse_labels

@@ -98,8 +98,8 @@ def _choose_rate(files, spec, rate):
     declared = getattr(files, "rate", None)  # by a source
     if rate or spec_rate(spec) or declared:
         return rate or spec_rate(spec) or declared
-    is_source = isinstance(files, (IndexedClips, StreamedClips))
-    rate, note = common_rate(list(islice(files, _FIRST)) if is_source else files, SAMPLE_RATE)
+    some = list(islice(files, _FIRST)) if isinstance(files, (IndexedClips, StreamedClips)) else files
+    rate, note = common_rate(some, SAMPLE_RATE)
     if note and rank_and_world_size()[0] == 0:
         tqdm.write(f"Sample rate: {rate:,} Hz. {note}", file=sys.stderr)
     return rate

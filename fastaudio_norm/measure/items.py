@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from ..audio import MAX_RATE, EncodedClip, encode_samples
-from .urls import RemoteClip, is_audio_name
+from ..data import is_audio_name
+from .urls import RemoteClip
 
 # %% ../../nbs/measure/items.ipynb #3565ad5a
 _LEAST_RATE = 1000  # Hz; a lower number beside a waveform is probably a label

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from .causes import compare_causes, name_cause
 from .network_drift import NetworkDrift
-from .two_sample import drift_tests, ks_distances
+from .two_sample import drift_tests, format_tests, ks_distances, tests_to_dict
 from ..pages import html_image, html_page, html_pairs, html_table
 from ..stats import StatsRecorder, bin_positions
 from ..stats.plots import label_frequency_axis
@@ -66,10 +66,8 @@ class Drift(NamedTuple):
 
     def __str__(self):
         head = f"{self.clips:,} clips: {'; '.join(self.words) or 'no drift'}"
-        if self.alarms:
-            head += f"\nAlarms at clip {', '.join(f'{n:,}' for n in self.alarms)}"
         network = f"\n\n{self.network}" if self.network else ""
-        return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}{network}"
+        return f"{format_tests(head, self.tests, self.alarms)}{network}"
 
 
 def detect_drift(
@@ -115,7 +113,7 @@ def show(self: Drift) -> Figure:
 def to_dict(self: Drift) -> dict[str, Any]:
     "Content for JSON: `clips`, `alarm`, `alarms`, `words`, `tests`, `causes`, and that of `network`."
     causes = [{"cause": name, **row} for name, row in self.causes.to_dict("index").items()]
-    tests = {name: {"p": float(p), "alarm": bool(alarm)} for name, p, alarm in self.tests.itertuples()}
+    tests = tests_to_dict(self.tests)
     content = {"clips": self.clips, "alarm": self.alarm, "alarms": self.alarms, "words": self.words}
     network = self.network.to_dict() if self.network else {}
     return {**content, "tests": tests, "causes": causes, **network}

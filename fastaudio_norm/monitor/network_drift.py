@@ -17,7 +17,7 @@ from scipy import stats as distributions
 from .accuracy import AccuracyEstimate, estimate_accuracy
 from .network import NetworkClips
 from .network_reference import NetworkReference, confidence_of
-from .two_sample import hotelling_tests
+from .two_sample import format_tests, hotelling_tests, judge_tests, tests_to_dict
 from ..pages import html_table
 from ..stats import RunningCovariance
 
@@ -62,8 +62,7 @@ def network_tests(
         own, known = (confidence_of(outputs, about["target"]) for outputs in (clips.outputs, reference.outputs))
         p["confidence"] = distributions.ks_2samp(own, known).pvalue
     p["outputs"] = _outputs_test(clips.outputs, reference.outputs, about)
-    tests = pd.DataFrame({"p": p})
-    return tests.assign(alarm=tests.p < false_alarms / len(tests))
+    return judge_tests(p, false_alarms)
 
 # %% ../../nbs/monitor/network_drift.ipynb #dab19d4f
 class NetworkDrift(NamedTuple):
@@ -141,15 +140,13 @@ def accuracy_text(self: NetworkDrift) -> str:
 @patch
 def __str__(self: NetworkDrift) -> str:
     head = f"network: {'; '.join(self.words) or 'no drift'}"
-    if self.alarms:
-        head += f"\nAlarms at clip {', '.join(f'{n:,}' for n in self.alarms)}"
-    return f"{head}\n\n{self.tests.to_string(formatters={'p': '{:.2g}'.format})}\n\n{self.accuracy_text}"
+    return f"{format_tests(head, self.tests, self.alarms)}\n\n{self.accuracy_text}"
 
 
 @patch
 def to_dict(self: NetworkDrift) -> dict[str, Any]:
     "Content for JSON: `network` (alarm, words, tests, confidence, outputs), and `estimated_accuracy`."
-    tests = {name: {"p": float(p), "alarm": bool(alarm)} for name, p, alarm in self.tests.itertuples()}
+    tests = tests_to_dict(self.tests)
     confidence = self.confidence and dict(zip(("known", "live"), self.confidence))
     network = {"clips": self.clips, "alarm": self.alarm, "alarms": self.alarms, "words": self.words, "tests": tests}
     network |= {"confidence": confidence, "outputs": self.outputs.to_dict("index")}

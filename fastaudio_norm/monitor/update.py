@@ -183,14 +183,14 @@ def _adapt(classifier, adapt, weight, statistics, files, on_error, group):
 # %% ../../nbs/monitor/update.ipynb #dbed7e42
 def _save(content, after, group, updates, file):
     "Write statistics after an update, of all clips or of a group."
-    pooled = after if group is None else content.pooled
     if group is None:
-        pooled.about = content.about
-    else:
-        content.set_group(group, after)
-    pooled.about = {**pooled.about, "updates": updates}
-    (pooled if group is None else content).save(file)
-    after.about = {**after.about, "updates": updates}  # also for a group, whose own statistics are saved without it
+        after.about = {**content.about, "updates": updates}
+        after.save(file)
+        return
+    content.set_group(group, after)
+    content.pooled.about = {**content.pooled.about, "updates": updates}
+    content.save(file)
+    after.about = {**after.about, "updates": updates}  # not saved: the log of a file is that of its pooled statistics
 
 # %% ../../nbs/monitor/update.ipynb #bda7f8d0
 def update_stats(

@@ -4,17 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from network_support import clips_of, random_model
+from network_support import TARGETS, clips_of, random_model, referenced
 from scipy.stats import chi2_contingency
 
 from fastaudio_norm.monitor import NetworkReference, detect_network_drift, network_tests
-
-TARGETS = ("label", "labels", "numbers")
-
-
-def pair(target, n=60):
-    model, rng = random_model(target), np.random.default_rng(0)
-    return model, NetworkReference.from_clips(model, *clips_of(model, n, rng)), rng
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -30,7 +23,7 @@ def test_false_alarms_are_as_rare_as_chosen_and_changes_are_found(target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_report_says_what_has_changed(target):
-    model, reference, rng = pair(target)
+    model, reference, rng = referenced(target, 60)
     live = clips_of(model, 40, rng, level=1.5)[0]
     drift = detect_network_drift(live, reference)
     assert drift.alarm and drift.words and drift.clips == 40
@@ -52,7 +45,7 @@ def test_the_report_says_what_has_changed(target):
 
 
 def test_unchanged_clips_give_a_trusted_estimate():
-    model, reference, rng = pair("label", 400)
+    model, reference, rng = referenced("label", 400)
     live, truth = clips_of(model, 200, rng)
     drift = detect_network_drift(live, reference)
     assert not drift.alarm and drift.words == [] and drift.trusted and "too high" not in str(drift)
@@ -60,7 +53,7 @@ def test_unchanged_clips_give_a_trusted_estimate():
 
 
 def test_shares_of_classes_are_compared_by_a_chi_squared_test():
-    model, reference, rng = pair("label")
+    model, reference, rng = referenced("label", 60)
     live = clips_of(model, 30, rng)[0]
     counts = [np.bincount(x.argmax(1), minlength=3) for x in (live.outputs, reference.outputs)]
     expected = chi2_contingency(np.array(counts), correction=False).pvalue
@@ -78,7 +71,7 @@ def test_without_labels_there_is_no_estimate():
 
 
 def test_a_watch_replaces_the_alarms_of_the_tests():
-    model, reference, rng = pair("label")
+    model, reference, rng = referenced("label", 60)
     same, changed = (clips_of(model, 40, rng, level)[0] for level in (0.0, 2.0))
     assert not detect_network_drift(changed, reference, alarms=[]).alarm
     alarmed = detect_network_drift(same, reference, alarms=[7])
@@ -86,6 +79,6 @@ def test_a_watch_replaces_the_alarms_of_the_tests():
 
 
 def test_one_clip_is_too_few():
-    model, reference, rng = pair("label")
+    model, reference, rng = referenced("label", 60)
     with pytest.raises(ValueError, match="at least two live clips, got 1"):
         detect_network_drift(clips_of(model, 1, rng)[0], reference)

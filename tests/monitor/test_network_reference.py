@@ -5,23 +5,16 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from network_support import clips_of, level_model, random_model
+from network_support import TARGETS, clips_of, level_model, random_model, referenced
 
 from fastaudio_norm.data import read_clips
 from fastaudio_norm.monitor import DriftWatch, NetworkReference, measure_reference, network_clips
 from fastaudio_norm.storage import read_json, write_json
 
-TARGETS = ("label", "labels", "numbers")
-
-
-def referenced(target, n=80):
-    model, rng = random_model(target), np.random.default_rng(0)
-    return model, NetworkReference.from_clips(model, *clips_of(model, n, rng)), rng
-
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_features_are_principal_directions_and_confidence(target):
-    model, reference, rng = referenced(target)
+    model, reference, rng = referenced(target, 80)
     clips, _ = clips_of(model, 80, np.random.default_rng(0))  # the held-out clips again
     x = reference.watched(clips)
     k = 16
@@ -43,7 +36,7 @@ def test_few_clips_get_few_directions():
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_files_restore_references(target, tmp_path):
-    model, reference, rng = referenced(target)
+    model, reference, rng = referenced(target, 80)
     reference.save(tmp_path / "reference.json")
     restored, (live, _) = NetworkReference.load(tmp_path / "reference.json", model), clips_of(model, 10, rng)
     np.testing.assert_array_equal(restored.watched(live), reference.watched(live))
@@ -74,7 +67,7 @@ def test_files_restore_references(target, tmp_path):
     ],
 )
 def test_malformed_files_are_refused(change, tmp_path):
-    model, reference, _ = referenced("label")
+    model, reference, _ = referenced("label", 80)
     file = tmp_path / "reference.json"
     reference.save(file)
     content = read_json(file, "network reference", 1)
@@ -85,7 +78,7 @@ def test_malformed_files_are_refused(change, tmp_path):
 
 
 def test_clips_of_another_network_are_refused():
-    _, reference, _ = referenced("label")
+    _, reference, _ = referenced("label", 80)
     other = network_clips_of_level()
     with pytest.raises(ValueError, match="Expected 64 features and 3 outputs for each clip, got 5 and 3"):
         reference.watched(other)
