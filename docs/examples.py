@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from outputs import alternative_text
 from public import PACKAGE, parse
 
 MOST_LINES = 18  # of an example, with its imports
@@ -39,6 +40,7 @@ class Cell(NamedTuple):
     outputs: list
     is_exported: bool
     is_shown: bool  # as code on the site that is not part of the module
+    alt: str  # what its figures show
 
 
 class Example(NamedTuple):
@@ -46,6 +48,7 @@ class Example(NamedTuple):
     outputs: list  # of the notebook's cell, if the example prints the same
     notebook: Path
     number: int  # of the cell
+    alt: str  # what its figure shows
 
 
 def names_below(node):
@@ -119,7 +122,7 @@ def cells(path):
             statements = [statement(node, lines, has_result and node is nodes[-1]) for node in nodes]
             exported = bool(re.search(r"^#\| *export", source, re.M))
             shown = python == source and not re.search(r"^#\| *(hide|export)", source, re.M)
-            found.append(Cell(number, statements, cell["outputs"], exported, shown))
+            found.append(Cell(number, statements, cell["outputs"], exported, shown, alternative_text(source)))
     return found
 
 
@@ -195,7 +198,7 @@ def compose(name, path, target):
         imports |= stars
     prints = [one for one in target.statements if one.prints]
     outputs = target.outputs if all(any(one is other for other in kept) for one in prints) else []
-    return Example(spaced([*join_imports(imports), "", *chosen]), outputs, path, target.number)
+    return Example(spaced([*join_imports(imports), "", *chosen]), outputs, path, target.number, target.alt)
 
 
 def order(example):

@@ -25,6 +25,6 @@ for cell in json.loads(Path("choose.ipynb").read_text())["cells"]:
         break
 figure = names["show_inputs"](["none", "channel", "local-channel", "pcen"])
 file = io.BytesIO()
-figure.savefig(file, dpi=160)
+figure.savefig(file, dpi=240)
 Image.open(file).quantize(256).save("../conditions.png", optimize=True)  # a third of the size of true colours
 plt.close("all")

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from examples import cells, names_of_all
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
-from outputs import IMAGES, data_of, output
+from outputs import alternative_text, image_type, output
 from PIL import Image
 from public import PACKAGE, names_from, public_names
 from reference import headings, reference_pages
@@ -73,18 +73,16 @@ def folded(source, outputs):
         if all(name.startswith("_") for name in names):
             return f"Helpers: {', '.join(names)}"
         return None
-    is_figure = any(kind in out.get("data", {}) for out in outputs for kind in IMAGES)
-    return "Code of the figure" if is_figure and source.count("\n") >= 12 else None
+    return "Code of the figure" if any(map(image_type, outputs)) and source.count("\n") >= 12 else None
 
 
 def notebook(path, paths):
     "Markdown of a notebook, and its images: bytes or text, by path relative to the notebook."
-    parts, images, heading = [], {}, path.stem
+    parts, images = [], {}
     for number, cell in enumerate(json.loads(path.read_text())["cells"]):
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             parts.append(link_names(source, paths))
-            *_, heading = [heading, *re.findall(r"^#+ (.+)", source, re.M)]
         elif cell["cell_type"] == "code" and not re.search(r"^#\| *hide\b", source, re.M):
             code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip("\n")
             exported = " data-search-exclude=''" if "#| export" in source else ""  # the search finds the reference
@@ -92,8 +90,13 @@ def notebook(path, paths):
             if code and title:
                 block = f'<details markdown="1"><summary>{html.escape(title)}</summary>\n\n{block}\n\n</details>'
             parts.append(block)
+            alt = alternative_text(source)
+            if any(map(image_type, cell["outputs"])) and not alt:
+                log.warning(
+                    f"{path}: cell {cell['id']} draws a figure, but has no line '#| fig-alt:' that describes it"
+                )
             for i, out in enumerate(cell["outputs"]):
-                parts.append(output(data_of(out), f"{path.stem}/{number}-{i}", heading, images))
+                parts.append(output(out, f"{path.stem}/{number}-{i}", alt, images))
     return "\n\n".join(parts), images
 
 

@@ -2,12 +2,9 @@
 
 import base64
 import html
-import io
 import re
 
-from PIL import Image
-
-LARGE = 50_000  # bytes
+WIDE = 750  # pixels; the text of wider figures is too small on a phone, so style.css lets them scroll sideways
 IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 
 
@@ -16,25 +13,33 @@ def data_of(out):
     return {"text/plain": out["text"]} if out["output_type"] == "stream" else out.get("data", {})
 
 
-def smaller(png):
-    "A large PNG image with a palette of 256 colours, which takes about a third of its size."
-    if len(png) < LARGE:
-        return png
-    out = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256).save(out, "PNG", optimize=True)
-    return min(png, out.getvalue(), key=len)
+def image_type(out):
+    "Media type of the image in an output; None without one."
+    return next((kind for kind in IMAGES if kind in data_of(out)), None)
 
 
-def output(data, name, heading, images):
-    "Markdown of one output. An image is added to `images` under `name`; its alternative text is the last heading."
+def alternative_text(source):
+    "What the figures of a cell show: the text after its comment `#| fig-alt:`; empty without one."
+    return "".join(re.findall(r"^#\| *fig-alt: *(.+?) *$", source, re.M))
+
+
+def image(out, path, alt):
+    "Markdown of an image at `path`, in the size that the notebook shows."
+    width = out.get("metadata", {}).get(image_type(out), {}).get("width")  # the image itself has twice as many pixels
+    size = f" width={width}" if width else ""
+    wide = " .wide" if width and width > WIDE else ""
+    return f"![{alt}]({path}){{{wide} loading=lazy{size}}}"
+
+
+def output(out, name, alt, images):
+    "Markdown of one output. Its image, if it has one, is added to `images` under `name`."
+    data = data_of(out)
     kind = next((kind for kind in ("text/html", *IMAGES, "text/markdown", "text/plain") if kind in data), None)
     content = "".join(data.get(kind, []))
     if kind in IMAGES:
         name = f"{name}.{IMAGES[kind]}"
         images[name] = content if kind == "image/svg+xml" else base64.b64decode(content)
-        if kind == "image/png":
-            images[name] = smaller(images[name])
-        return f"[![{heading}: figure drawn by the code above]({name})]({name})"  # the link shows it at full size
+        return f"[{image(out, name, alt)}]({name})"  # the link shows it at full size
     if kind == "text/html":  # remove pandas' own style, so that the theme's applies
         content = re.sub(r"<style scoped>.*?</style>", "", content, flags=re.S)
         content = content.replace(' border="1" class="dataframe"', "")

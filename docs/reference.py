@@ -7,7 +7,7 @@ from pathlib import Path
 
 from examples import cells, example, guides, names_used
 from markdown.extensions.toc import slugify, unique
-from outputs import IMAGES, data_of, output
+from outputs import IMAGES, data_of, image, image_type, output
 from public import PACKAGE, parse, public_names, tasks
 
 MOST_OUTPUT = 2000  # characters of an example's output
@@ -66,13 +66,13 @@ def users(name):
 def shown(found):
     "Markdown of an example: its code, its text and tables unless they are long, and its first figure."
     parts = [f"```{{.python data-search-exclude=''}}\n{found.code}\n```"]
-    for i, data in enumerate(map(data_of, found.outputs)):
-        [kind] = [kind for kind in IMAGES if kind in data] or [None]
-        if kind and "text/html" not in data:
+    for i, out in enumerate(found.outputs):
+        kind = image_type(out)
+        if kind and "text/html" not in data_of(out):
             file = found.notebook.with_suffix("") / f"{found.number}-{i}.{IMAGES[kind]}"
-            parts.append(f"![Figure drawn by the example](../{file.as_posix()}){{loading=lazy}}")
+            parts.append(image(out, f"../{file.as_posix()}", found.alt))
             break
-        text = output(data, "", "", {})
+        text = output(out, "", "", {})
         if len(text) <= MOST_OUTPUT:
             parts.append(text.replace('class="output"', 'class="output" data-search-exclude=""'))
     return "\n\n".join(parts)

@@ -1,17 +1,22 @@
 """Code blocks and commands in the documentation work as written."""
 
+import base64
+import io
 import json
 import re
 import shlex
 import shutil
+import sys
 import warnings
 
 import matplotlib.pyplot as plt
+import nbformat
 import pandas as pd
 import pytest
 import quick_python
 import soundfile
 import torch
+from PIL import Image
 from support import ROOT, run
 
 from fastaudio_norm.audio import make_spec
@@ -29,6 +34,7 @@ ELSEWHERE = {
     "uv run pytest",
     "pip install .",
     "pip install --no-deps fastaudio==1.0.2",
+    "uv run docs/run_notebooks.py nbs/stats/plots.ipynb",  # test_notebooks_are_run_with_sharp_figures
     "uv run nbdev-export",  # test_project.py
     "uv run nbdev-clean",
     "fastaudio-norm app sounds.safetensors",  # serve/test_app_page.py, with Gradio
@@ -140,6 +146,21 @@ def test_commands_of_other_documents_run(document, folder):
         assert language == "sh", text
         for command in set(commands(text)) - ELSEWHERE:
             run_as_typed(command, folder)
+
+
+def test_notebooks_are_run_with_sharp_figures(tmp_path):
+    file, cell = tmp_path / "figures.ipynb", nbformat.v4.new_code_cell
+    line = cell("import matplotlib.pyplot as plt\nplt.figure(figsize=(3, 2)).subplots().plot([1, 3]);")
+    noise = cell("import numpy as np\nplt.figure(figsize=(3, 2)).subplots().imshow(np.random.rand(99, 99));")
+    text = cell("import sys\nprint('shown')\nprint('not kept', file=sys.stderr)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[line, noise, text]), file)
+    run(sys.executable, "docs/run_notebooks.py", str(tmp_path))
+    line, noise, text = nbformat.read(file, 4).cells
+    assert "image/svg+xml" in line.outputs[-1].data and "image/png" not in line.outputs[-1].data
+    [image] = [output for output in noise.outputs if "image/png" in output.get("data", {})]
+    pixels = Image.open(io.BytesIO(base64.b64decode(image.data["image/png"]))).size
+    assert pixels[0] == 2 * image.metadata["image/png"]["width"] and "image/svg+xml" not in image.data
+    assert [output.text for output in text.outputs] == ["shown\n"]
 
 
 def test_the_readmes_table_is_that_of_the_published_rows():

@@ -169,7 +169,8 @@ def test_exported_cells_have_at_most_60_lines(notebook):
 
 @each_notebook
 def test_lines_of_code_have_at_most_120_characters(notebook):
-    assert not [line for source in code_cells(notebook).values() for line in source.splitlines() if len(line) > 120]
+    lines = [line for source in code_cells(notebook).values() for line in source.splitlines()]
+    assert not [line for line in lines if len(line) > 120 and not line.startswith("#| fig-alt:")]  # one line by format
 
 
 @each_notebook

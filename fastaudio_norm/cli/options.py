@@ -42,7 +42,7 @@ def save_figure(
 ) -> None:
     "Save a figure as PNG, atomically."
     with atomic_write(file) as part:
-        figure.savefig(part, format="png", dpi=150)
+        figure.savefig(part, format="png", dpi=200)
 
 # %% ../../nbs/cli/options.ipynb #c73cdd4b
 def add_on_error(
