@@ -123,6 +123,24 @@ _BIT_RATES = {  # kbit/s at libsndfile's compression levels 0 and 1
     "MP3": lambda rate: (320, 32) if rate >= 32000 else (160, 8),
     "OPUS": lambda rate: (256, 6),
 }
+_RATES = {  # Hz that the codecs support
+    "MP3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+    "OPUS": (8000, 12000, 16000, 24000, 48000),
+}
+
+
+def _resample(x, rate, new_rate):
+    "Samples at another rate, with images and aliases below -80 dB."
+    if rate == new_rate:
+        return x
+    up, down = new_rate // math.gcd(rate, new_rate), rate // math.gcd(rate, new_rate)
+    taps = firwin(128 * max(up, down) + 1, 1 / max(up, down), window=("kaiser", 8.0))
+    return resample_poly(x, up, down, axis=-1, window=taps)
+
+
+def _fit(x, n):
+    "The first `n` samples, zeros after the end."
+    return np.pad(x[:, :n], ((0, 0), (0, max(n - x.shape[-1], 0))))
 
 
 def _recode(x, rate, **options):
@@ -138,9 +156,7 @@ def _recode(x, rate, **options):
         raise ValueError(f"libsndfile cannot write {name} at {rate:,} Hz with these options: {e}") from e
     file.seek(0)
     decoded = soundfile.read(file, always_2d=True)[0].T * peak
-    lag = _lag(x[0], decoded[0])
-    decoded = decoded[:, lag : lag + x.shape[-1]]
-    return np.pad(decoded, ((0, 0), (0, x.shape[-1] - decoded.shape[-1])))
+    return _fit(decoded[:, _lag(x[0], decoded[0]) :], x.shape[-1])
 
 
 def _lag(x, later):
@@ -158,24 +174,24 @@ def _level(codec, rate, kbits):
     return min((most - kbits) / (most - least), 0.999)
 
 
+def _at_bit_rate(codec, x, rate, kbits, **options):
+    "Recode samples at the next higher sample rate that the codec supports."
+    supported = next((hz for hz in _RATES[codec] if hz >= rate), _RATES[codec][-1])
+    options["compression_level"] = _level(codec, supported, kbits)
+    return _fit(_resample(_recode(_resample(x, rate, supported), supported, **options), supported, rate), x.shape[-1])
+
+
 def _mp3(x, rate, rng, kbits):
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
-    return _recode(x, rate, compression_level=_level("MP3", rate, kbits), **options)
+    return _at_bit_rate("MP3", x, rate, kbits, **options)
 
 
 def _opus(x, rate, rng, kbits):
-    return _recode(x, rate, format="OGG", subtype="OPUS", compression_level=_level("OPUS", rate, kbits))
+    return _at_bit_rate("OPUS", x, rate, kbits, format="OGG", subtype="OPUS")
 
 
 def _vorbis(x, rate, rng, level):
     return _recode(x, rate, format="OGG", subtype="VORBIS", compression_level=level)
-
-
-def _resample(x, rate, new_rate):
-    "Samples at another rate, with images and aliases below -80 dB."
-    up, down = new_rate // math.gcd(rate, new_rate), rate // math.gcd(rate, new_rate)
-    taps = firwin(128 * max(up, down) + 1, 1 / max(up, down), window=("kaiser", 8.0))
-    return resample_poly(x, up, down, axis=-1, window=taps)
 
 
 def _rate(x, rate, rng, hz):
@@ -183,8 +199,7 @@ def _rate(x, rate, rng, hz):
         raise ValueError(f"A sample rate must be a positive whole number of Hz, got {hz:g}")
     if hz >= rate:
         return x
-    back = _resample(_resample(x, rate, int(hz)), int(hz), rate)[..., : x.shape[-1]]
-    return np.pad(back, ((0, 0), (0, x.shape[-1] - back.shape[-1])))
+    return _fit(_resample(_resample(x, rate, int(hz)), int(hz), rate), x.shape[-1])
 
 # %% ../../nbs/audio/changes.ipynb #9f45defe
 def audio_files(
@@ -202,7 +217,7 @@ def _read_folder(folder, rate):
     waves = []
     for file in audio_files(folder):
         samples, sr = soundfile.read(file, always_2d=True)
-        waves.append(_resample(samples.mean(1), sr, rate) if sr != rate else samples.mean(1))
+        waves.append(_resample(samples.mean(1), sr, rate))
     return waves
 
 
