@@ -925,6 +925,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'fastaudio_norm/data/sources.py'),
                                              'fastaudio_norm.data.sources._find_files': ( 'data/sources.html#_find_files',
                                                                                           'fastaudio_norm/data/sources.py'),
+                                             'fastaudio_norm.data.sources._frame': ( 'data/sources.html#_frame',
+                                                                                     'fastaudio_norm/data/sources.py'),
                                              'fastaudio_norm.data.sources._read_class_folders': ( 'data/sources.html#_read_class_folders',
                                                                                                   'fastaudio_norm/data/sources.py'),
                                              'fastaudio_norm.data.sources._select_folds': ( 'data/sources.html#_select_folds',

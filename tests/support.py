@@ -1,6 +1,7 @@
 """Helpers of several tests: the repository's root, its notebooks, commands, and processes that start quickly."""
 
 import gc
+import importlib.util
 import multiprocessing
 import os
 import socket
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PYARROW = importlib.util.find_spec("pyarrow") is not None  # with it, tables cannot contain names that are not UTF-8
+ODD_NAME = "latin ü.wav" if PYARROW else os.fsdecode(b"latin \xfc.wav")
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("*.ipynb"))
 
 # Processes of this kind are forked from a server that has imported the libraries, but has run nothing.

@@ -121,11 +121,18 @@ def _as_folds(values, source):
     return names
 
 # %% ../../nbs/data/sources.ipynb #a49c010f
+def _frame(columns):
+    try:
+        return pd.DataFrame(columns)
+    except UnicodeEncodeError as e:  # pandas stores text by pyarrow, if it is installed
+        raise ValueError(f"With pyarrow, names of files must be valid UTF-8, got {e.object!r}: rename the file") from e
+
+
 def _read_class_folders(path, unlabelled_ok):
     files = sorted(file.relative_to(path) for file in walk_audio(path))
     outside = [file for file in files if len(file.parts) == 1]
     if outside and unlabelled_ok:
-        return pd.DataFrame({"file": [file.as_posix() for file in files]})
+        return _frame({"file": [file.as_posix() for file in files]})
     if not files or outside:
         problem = f"{len(outside)} files are in no sub-folder, such as {outside[0]}" if files else "No clips"
         raise FileNotFoundError(
@@ -134,7 +141,7 @@ def _read_class_folders(path, unlabelled_ok):
         )
     splits = [_SPLITS.get(file.parts[0].lower()) for file in files]
     has_splits = all(splits) and set(SPLIT) <= set(splits) and all(len(file.parts) > 2 for file in files)
-    df = pd.DataFrame({"file": [file.as_posix() for file in files], "label": [f.parts[has_splits] for f in files]})
+    df = _frame({"file": [file.as_posix() for file in files], "label": [f.parts[has_splits] for f in files]})
     return df.assign(fold=[f.parts[0] for f in files]) if has_splits else df
 
 # %% ../../nbs/data/sources.ipynb #6877323a

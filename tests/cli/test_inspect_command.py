@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from support import ODD_NAME
 
 from fastaudio_norm.cli.main import main
 
@@ -17,7 +18,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sounds")
     rng = np.random.default_rng(0)
     for i in range(60):
-        file = folder / ("<b>dog & cat" if i % 2 else "$x$ 鳥") / (f"{i} <i>.wav" if i else os.fsdecode(b"\xfc.wav"))
+        file = folder / ("<b>dog & cat" if i % 2 else "$x$ 鳥") / (f"{i} <i>.wav" if i else ODD_NAME)
         file.parent.mkdir(exist_ok=True)
         soundfile.write(os.fsencode(file), np.r_[rng.normal(0, 0.1, 2000), np.zeros(3000)], 8000, format="WAV")
     (file.parent / "empty<u>.wav").touch()

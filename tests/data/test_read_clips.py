@@ -1,5 +1,6 @@
 """`read_clips`: one table from class folders, any CSV file, a data frame, or ESC-50's layout."""
 
+import os
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from support import PYARROW
 
 from fastaudio_norm.audio import cached_clips, make_spec
 from fastaudio_norm.data import find_target, get_dls, read_clips, read_esc50
@@ -160,3 +162,14 @@ def test_statistics_come_from_the_training_split_only(source, made_up, tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(plain, other_valid, strict=True))
     if source == "table":
         assert not any(torch.equal(a, b) for a, b in zip(plain, statistics(3), strict=True))
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    for label in ("dog", "rain"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / os.fsdecode(b"\xfc.wav")).touch()
+    if PYARROW:
+        with pytest.raises(ValueError, match="must be valid UTF-8, got 'dog/.udcfc.wav': rename"):
+            read_clips(tmp_path)
+    else:
+        assert read_clips(tmp_path).label.tolist() == ["dog", "rain"]

@@ -1,7 +1,5 @@
 """Findings, summaries and suggestions of small data sets of every kind."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +7,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample
+from support import ODD_NAME
 
 from fastaudio_norm.data import read_clips
 from fastaudio_norm.inspection import (
@@ -135,12 +134,11 @@ def test_the_page_has_a_figure_for_each_finding(drop, clips, tmp_path):
 
 
 def test_unusable_files_are_listed_or_refused(folder, tmp_path):
-    odd = os.fsdecode(b"latin \xfc.wav")
-    (tmp_path / odd).write_bytes((folder / "a.wav").read_bytes())
+    (tmp_path / ODD_NAME).write_bytes((folder / "a.wav").read_bytes())
     (tmp_path / "empty.wav").touch()
     df = read_clips(tmp_path, unlabelled_ok=True)
     clips = inspect_clips(df, tmp_path)
-    assert clips.file.tolist() == [odd] and list(clips.attrs["skipped"].values()) == ["is empty"]
+    assert clips.file.tolist() == [ODD_NAME] and list(clips.attrs["skipped"].values()) == ["is empty"]
     with pytest.raises(ValueError, match="1 of 2 files are unusable"):
         inspect_clips(df, tmp_path, on_error="stop")
     with pytest.raises(ValueError, match="1 of 1 files are unusable"):
