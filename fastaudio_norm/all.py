@@ -60,6 +60,7 @@ from fastaudio_norm.comparison import (
     plot_conditions,  # Compare normalizations
     plot_confusion,  # Compare normalizations
     plot_curves,  # Compare normalizations
+    plot_differences,  # Compare normalizations
     summarize,  # Compare normalizations
     summarize_conditions,  # Compare normalizations
     write_report,  # Compare normalizations

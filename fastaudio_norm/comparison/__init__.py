@@ -15,6 +15,7 @@ from fastaudio_norm.comparison.conditions import (
     summarize_conditions,
     under_condition,
 )
+from fastaudio_norm.comparison.differences import plot_differences
 from fastaudio_norm.comparison.report import class_accuracies, confusion, format_table, summarize
 from fastaudio_norm.comparison.html_report import write_report
 from fastaudio_norm.comparison.plots import FOLD_COLORS, FOLD_MARKERS, plot_comparison, plot_confusion, plot_curves

@@ -15,6 +15,7 @@ import pandas as pd
 from fastaudio_norm.comparison.conditions import (
     condition_names, format_conditions, plot_conditions, summarize_conditions,
 )
+from .differences import plot_differences
 from .plots import plot_comparison, plot_confusion, plot_curves
 from .report import class_accuracies, summarize, table_cells, table_notes
 from .scores import target_of
@@ -26,6 +27,8 @@ def _sections(results: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
     table = summarize(results)
     notes = "".join(f"<li>{escape(note)}</li>" for note in table_notes(table))
     yield "Result", html_table(table_cells(table), index=False) + f"<ul>{notes}</ul>"
+    if table.attrs["baseline"] and len(table) > 1:
+        yield "Differences", html_image(plot_differences(results), "Difference of each normalization, with its interval")
     if condition_names(results):
         under = summarize_conditions(results)
         image = html_image(plot_conditions(under), "Score of each normalization under each condition")

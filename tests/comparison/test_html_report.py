@@ -45,11 +45,21 @@ def test_the_page_is_complete_and_contains_everything_it_needs(results, tmp_path
     shown = [f"{before}{MARKUP}" for before in ("title ", "cat", "", "--path '", "wave")]
     assert all(name in text for name in [*shown, "dog & bird"])
     sources = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href", "srcset")]
-    assert len(sources) == 4 and all(source.startswith("data:image/png;base64,") for source in sources)
+    assert len(sources) == 5 and all(source.startswith("data:image/png;base64,") for source in sources)
     [policy] = [attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
-    parts = ("60.0", "75.0", "vs none", "too few folds to say", "recipe.epochs", "torch", "2.15", "fastaudio-norm")
+    parts = (
+        "60.0",
+        "75.0",
+        "vs none",
+        "too few folds to say",
+        "Differences",
+        "recipe.epochs",
+        "torch",
+        "2.15",
+        "fastaudio-norm",
+    )
     assert all(part in text for part in parts)
     assert re.search(r"Accuracy by class.*Confusions.*Skipped files.*Settings.*Versions.*Command", text, re.S)
 
