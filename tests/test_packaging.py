@@ -70,3 +70,11 @@ def test_the_citation_and_the_workflow_name_the_version_and_the_supported_python
     versions = {entry["python"] for entry in workflow["jobs"]["test"]["strategy"]["matrix"]["include"]}
     classifiers = re.findall(r"Python :: (3\.\d+)", run(sys.executable, "setup.py", "--classifiers", cwd=ROOT))
     assert versions == set(classifiers)
+
+
+def test_a_clone_beside_a_script_does_not_hide_the_package(tmp_path):
+    "Python searches the folder of a script first: there, a clone looks like a package without `__init__.py`."
+    (tmp_path / "fastaudio_norm").mkdir()
+    script = tmp_path / "script.py"
+    script.write_text("import fastaudio_norm\nprint(fastaudio_norm.__file__)")
+    assert run(sys.executable, script, cwd=tmp_path).strip().endswith("__init__.py")
