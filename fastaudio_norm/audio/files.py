@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_RATE', 'MAX_MAGNITUDE', 'BadAudio', 'as_bad_audio', 'AudioReader', 'open_audio', 'read_clip', 'raise_unusable',
-           'check_files', 'common_rate']
+           'check_files', 'usual_rate', 'common_rate']
 
 # %% ../../nbs/audio/files.ipynb #5d5194d8
 import errno
@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -211,7 +211,7 @@ def raise_unusable(
     "Raise `ValueError` with a list of the unusable files: the first ten and the number of the others."
     lines = [f"  {e}" for e in bad[:10]] + [f"  and {len(bad) - 10:,} more"] * (len(bad) > 10)
     lines = [f"{len(bad):,} of {total:,} files are unusable:" if total else "Unusable file:", *lines]
-    lines.append('Fix or remove these files, or pass on_error="skip" (--on-error skip) to continue without them')
+    lines.append('Fix or remove these files, or continue without them: --on-error skip, in Python on_error="skip"')
     raise ValueError("\n".join(lines)) from bad[0]
 
 
@@ -253,16 +253,25 @@ def _error(file: str | os.PathLike, samples: bool) -> BadAudio | None:
 _PROBED = 1000  # files; reading all headers of a million files would take minutes
 
 
+def usual_rate(
+    rates: Iterable[int],  # sample rate of each file, Hz
+    limit: int,  # Hz; higher rates count as this one
+) -> int:  # Hz; `limit` without rates
+    "Most common sample rate."
+    counts = Counter(min(rate, limit) for rate in rates)
+    return max(counts, key=lambda rate: (counts[rate], rate), default=limit)
+
+
 def common_rate(
     files: list,  # paths
-    limit: int,  # Hz; higher rates are not returned
+    limit: int,  # Hz; higher rates count as this one
 ) -> tuple[int, str]:  # Hz; a note if the files have several rates, else empty
     "Most common sample rate of the files, or of 1,000 evenly spaced ones. Unusable files do not count."
     probed = files[:: -(-len(files) // _PROBED) or 1]
     with ThreadPoolExecutor(4) as pool:
-        rates = Counter(rate for rate in pool.map(_header_rate, probed) if rate)
-    rate = min(limit, max(rates, key=lambda r: (rates[r], r), default=limit))
-    below = sorted(r for r in rates if r < rate)
+        rates = [rate for rate in pool.map(_header_rate, probed) if rate]
+    rate = usual_rate(rates, limit)
+    below = sorted({r for r in rates if r < rate})
     rates_below = ", ".join(f"{r:,}" for r in below)
     return rate, f"Some clips have a sample rate of only {rates_below} Hz: their upper bands are empty" if below else ""
 

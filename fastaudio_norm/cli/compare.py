@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .inputs import add_spectrogram, add_table, choose_spectrogram, fold_name, read_table
 from .options import add_on_error, add_out, out_folder, positive_int, report_skipped, save_figure
-from .winner import best_norm, python_code
+from .winner import best_norm, python_code, train_command
 from ..names import DEFAULT_CONDITIONS, DEFAULT_NORMS, METRIC_NAMES, split_norm
 from ..storage import atomic_write
 
@@ -95,12 +95,13 @@ def _compare(args):
     if under is not None:
         print(f"Under changed recording conditions\n\n{format_conditions(under)}\n")
     for name, file in _save(results, under, title, args).items():
-        print(f"{name + ':':<20}{file}")
-    print(f"{'Finished runs:':<20}{results.attrs['file']}\n")
+        print(f"{name + ':':<21}{file}")
+    print(f"{'Finished runs:':<21}{results.attrs['file']}\n")
     print("Repeat the command with more --norms, --folds or --runs to add to the finished runs.")
     if results.score.notna().any():
         norm = best_norm(results)
-        print(f"\nPython for {norm}, the best in this table (`fastaudio-norm train` trains it on all clips):\n")
+        print(f"\nTrain {norm}, the best in this table, on all clips:\n")
+        print(f"    {train_command(args, settings, path, norm)}\n\nPython for {norm}:\n")
         print(textwrap.indent(python_code(args, settings, results, path, norm), "    "))
     status = report_skipped(results.attrs["skipped"])
     return 0 if ranks() > 1 else status  # torchrun would report status 3 as a crash
@@ -233,8 +234,9 @@ def add_training(
         help="network from fastai, torchvision or, if it is installed, timm (default: xresnet18)",
     )  # fmt: skip
     group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="random seed; the same seed gives the same table (default: 0)"
-    )
+        "--seed", type=int, default=0, metavar="N",
+        help="random seed; on the same machine, the same seed gives the same table (default: 0)",
+    )  # fmt: skip
     group.add_argument(
         "--deterministic", action="store_true", help="bit-identical results also on a GPU, which may be slower"
     )

@@ -174,4 +174,4 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     stream.add_argument(
         "--hop", type=_seconds, metavar="SECONDS", help="time from window to window (default: the window's length)"
     )
-    add_on_error(parser)
+    add_on_error(parser, default="skip")

@@ -7,6 +7,7 @@ __all__ = ['UNCHANGED', 'ApplyCondition', 'changed_clips', 'validate', 'evaluate
            'condition_names', 'under_condition', 'summarize_conditions', 'format_conditions', 'plot_conditions']
 
 # %% ../../nbs/comparison/conditions.ipynb #d97ba155
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ from fastaudio.core.signal import AudioTensor
 from fastcore.basics import getcallable
 from fasttransform.transform import Transform
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from ..audio import Condition
 from fastaudio_norm.comparison.scores import (
@@ -95,10 +97,12 @@ def check_conditions(
     conditions: Sequence[Condition],
     rate: int,  # sample rate of the clips, Hz
 ) -> None:
-    "Raise `ValueError` if a condition cannot be applied to clips of this sample rate."
+    "Raise `ValueError` if a condition cannot be applied to clips of this sample rate. Report those without effect."
     noise = AudioTensor(0.1 * torch.randn(1, rate, generator=torch.Generator().manual_seed(0)), sr=rate)
     for condition in conditions:
-        condition(noise, rate)
+        if np.array_equal(condition(noise, rate), noise):
+            text = f"{condition.name} does not change clips of {rate:,} Hz, but is part of the mean of changes"
+            tqdm.write(text, file=sys.stderr)
 
 # %% ../../nbs/comparison/conditions.ipynb #a0c02d91
 UNCHANGED = "unchanged"

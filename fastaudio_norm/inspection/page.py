@@ -41,7 +41,7 @@ def describe_clips(
 
     def counts(values, unit):
         found = values.value_counts()
-        shown = ", ".join(f"{value:,}{unit} ({n:,} clips)" for value, n in found.head(4).items())
+        shown = ", ".join(f"{value:,}{unit} ({n:,} clip{'s' * (n != 1)})" for value, n in found.head(4).items())
         return f"{found.index[0]:,}{unit}" if len(found) == 1 else shown + ", …" * (len(found) > 4)
 
     def spread(values, unit, digits=1):
@@ -62,6 +62,14 @@ def describe_clips(
     return facts
 
 # %% ../../nbs/inspection/page.ipynb #953d5802
+def _shown(clips, name, files):
+    "Files of a finding as text; copies of the same audio together."
+    if name.startswith("same audio"):
+        found = set(files)
+        return [" = ".join(map(printable_path, group)) for group in same_audio(clips) if found & set(group)]
+    return [printable_path(file) for file in files]
+
+
 def format_inspection(
     clips: pd.DataFrame,  # as from `inspect_clips`
 ) -> str:
@@ -72,7 +80,7 @@ def format_inspection(
     if skipped:
         lines.append(f"{len(skipped):>7,} unusable, such as {next(iter(skipped))}")
     for name, row in findings.iterrows():
-        lines.append(f"{row.clips:>7,} {name}, such as {printable_path(row.files[0])}")
+        lines.append(f"{row.clips:>7,} {name}, such as {_shown(clips, name, row.files)[0]}")
     suggestions = suggest(clips)
     lines += ["", "Suggestions"] * bool(suggestions) + [f"- {suggestion}" for suggestion in suggestions]
     return "\n".join(lines)
@@ -83,11 +91,8 @@ ROWS = 100  # largest number of rows of a table
 
 
 def _file_list(clips, name, files):
-    "List of the files of a finding; copies of the same audio in one line."
-    if name.startswith("same audio"):
-        found = set(files)
-        files = [" = ".join(map(printable_path, group)) for group in same_audio(clips) if found & set(group)]
-    items = "".join(f"<li>{escape(printable_path(file))}</li>" for file in files[:FILES])
+    files = _shown(clips, name, files)
+    items = "".join(f"<li>{escape(file)}</li>" for file in files[:FILES])
     more = f"<p>and {len(files) - FILES:,} more: see the table of all clips</p>" * (len(files) > FILES)
     return f'<ul class="files">{items}</ul>{more}'
 
@@ -116,7 +121,7 @@ def _sections(clips: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
         yield f"Unusable files: {len(skipped):,}", html_table(rows[:FILES], index=False, classes="text") + more
     for name, row in findings.iterrows():
         image = html_image(plot_finding(clips, name, flags[name]), f"Clips with the finding {name} among all clips")
-        yield f"{name}: {row.clips:,} clips", f"<p>{escape(row.text)}</p>{image}{_file_list(clips, name, row.files)}"
+        yield f"{name}: {row.clips:,} clip{'s' * (row.clips != 1)}", f"<p>{escape(row.text)}</p>{image}{_file_list(clips, name, row.files)}"
     yield "All clips", _summary(clips, None)
     for title, names in by.items():
         image = html_image(plot_levels(clips, names), f"Level and noise floor by {title}")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..audio import SAMPLE_RATE
+from ..audio import SAMPLE_RATE, usual_rate
 from .clips import explain_clips, groupings
 from .findings import flag_clips
 
@@ -73,16 +73,18 @@ _SPOKEN = {
 # %% ../../nbs/inspection/suggestions.ipynb #9fac6462
 def _about_band(clips, flags):
     "Sample rate and bandwidth."
-    lowest, rate = clips.rate.min(), clips.rate.max()
-    if lowest < rate:
-        text = f"Resample to the lowest rate (--rate {lowest}): in clips of a lower rate, the upper bands are empty"
-        yield Suggestion(text, "measured", f"sample rates from {lowest:,} to {rate:,} Hz")
+    lowest, usual = clips.rate.min(), usual_rate(clips.rate, SAMPLE_RATE)  # `usual` is the default of other commands
+    if lowest < usual:
+        text = "Remove the clips of lower sample rates, whose upper bands are empty, or resample all clips to the "
+        text += f"lowest rate (--rate {lowest})"
+        basis = f"{(clips.rate < usual).sum():,} of {len(clips):,} clips have less than the default, {usual:,} Hz"
+        yield Suggestion(text, "measured", basis)
     narrow = flags["empty upper band"]
     if narrow.any():
         end = clips.bandwidth[narrow].median()
         basis = f"{narrow.sum():,} of {len(clips):,} clips; their median bandwidth is {end:,.0f} Hz"
-        if end >= SAMPLE_RATE / 2:
-            text = f"Keep the default sample rate of {SAMPLE_RATE:,} Hz: a higher one adds little but empty bands"
+        if end >= usual / 2:
+            text = f"Keep the default sample rate of {usual:,} Hz: a higher one adds little but empty bands"
         elif narrow.mean() > 0.9:
             text = f"Nothing is above {end:,.0f} Hz: use a lower sample rate or --f-max {end:.0f}"
         elif narrow.mean() >= 0.1:
@@ -98,7 +100,7 @@ _REASONS = {  # suggestion and reason, by finding
         "a normalization by clip cannot scale them: their variance is 0",
     ),
     "mostly silent": (
-        "Crop to the sound (ActiveCrop), or use statistics of the training set (channel)",
+        "Crop to the sound (--recipe strong; ActiveCrop in Python), or use statistics of the training set (channel)",
         "silence dominates the mean and the standard deviation of a clip that is mostly silent, so `local` and "
         "`local-channel` depend on how long it is",
     ),
@@ -111,8 +113,13 @@ _REASONS = {  # suggestion and reason, by finding
         "the offset is energy at 0 Hz, and spreads into the lowest frequency bins; peak normalization keeps it",
     ),
     "other length": (
-        "Crop clips to one length, or use padded batches that carry their lengths",
-        "a clip's own statistics must not count the padding",
+        "Check that the median length suits: `compare` and `train` cut longer clips, and pad shorter ones with silence",
+        "a clip's own statistics count this silence; the batches of a DataBlock carry lengths, so that padding does not "
+        "count",
+    ),
+    "same audio": (
+        "Remove the copies, or give them one group (--group), so that they stay in one fold",
+        "otherwise, new folds may have one copy in training and the other in validation",
     ),
     "same audio, other label": (
         "Correct the labels, or remove the copies", "no normalization can tell the same samples apart",

@@ -7,6 +7,7 @@ __all__ = ['FinalModel', 'train_final']
 
 # %% ../../nbs/serve/final.ipynb #4cc30960
 import platform
+import sys
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 from fastai.learner import Learner
 from fastcore.basics import patch
+from tqdm import tqdm
 
 from ..audio import about_spec, printable_path
 from ..comparison import ClipTrainer, Results, prepare_comparison
@@ -75,7 +77,9 @@ def train_final(
     data, clips, settings = prepare_comparison(path, [norm], recipe, folds, arch, bs, seed, **options)
     df = _all_in_training(data.df) if valid_fold is None else data.df
     trainer = ClipTrainer(df, path, clips, recipe, arch, bs, options.get("metric"))
-    learn = trainer("valid" if valid_fold is None else valid_fold, norm, seed=seed)
+    with tqdm(total=recipe.epochs, unit="epoch", file=sys.stderr) as bar:
+        fold = "valid" if valid_fold is None else valid_fold
+        learn = trainer(fold, norm, seed=seed, each_epoch=lambda _: bar.update())
     of_dataset = any(getattr(tfm, "of_dataset", False) for tfm in learn.dls.after_batch.fs)
     training = data.df if valid_fold is None else data.df[data.df.fold != valid_fold]
     stats = _statistics(data._replace(df=training), norm, recipe, of_dataset)
@@ -136,7 +140,8 @@ def card(
     about = self.about | versions | {name: version(name) for name in packages}
     about |= {"Command": f"`{command}`"} if command else {}
     about |= {"Statistics": self.stats} if isinstance(self.stats, str) else {}
-    skipped = [f"\n{len(self.skipped)} unusable files were skipped."] if self.skipped else []
+    files = "1 unusable file was" if len(self.skipped) == 1 else f"{len(self.skipped):,} unusable files were"
+    skipped = [f"\n{files} skipped."] if self.skipped else []
     scores = ["", _table([("fold", "score"), ("---", "---"), *self.scores.items()])] if self.scores else []
     group = " --group NAME" if self.classifier.groups else ""
     drift = [] if isinstance(self.stats, str) else ["    fastaudio-norm drift stats.json FOLDER"]

@@ -1,6 +1,9 @@
 """From a comparison to a model: the printed Python, and the command `train`."""
 
+import argparse
 import json
+import re
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import soundfile
 
 from fastaudio_norm import serve
 from fastaudio_norm.cli.main import main
+from fastaudio_norm.cli.train import add_train
 from fastaudio_norm.data import read_clips
 from fastaudio_norm.monitor import NetworkReference, update_stats
 from fastaudio_norm.serve import SoundClassifier
@@ -33,11 +37,21 @@ def compared(made_up, tmp_path, monkeypatch, capsys):
 def test_the_printed_python_trains_the_best_network_again(compared):
     _, printed, rows = compared
     best = max(rows, key=lambda row: row["score"])
-    _, program = printed.split(f"Python for {best['norm']},")
+    _, program = printed.split(f"Python for {best['norm']}:")
     names = {}
     exec(textwrap.dedent(program.partition("\n\n")[2]), names)
     assert names["learn"].recorder.values[-1][:2] == best["curve"][-1][:2]
     SoundClassifier.load(f"{best['norm']}.safetensors")
+
+
+def test_the_printed_command_trains_with_the_settings_of_the_comparison(compared):
+    data, printed, rows = compared
+    best = max(rows, key=lambda row: row["score"])
+    [command] = re.findall("^    fastaudio-norm train (.*)$", printed, re.M)
+    parser = argparse.ArgumentParser()
+    add_train(parser)
+    expected = vars(parser.parse_args([*data, "--norm", best["norm"], "--results", "out"]))
+    assert vars(parser.parse_args(shlex.split(command))) == expected
 
 
 def test_train_makes_a_model_that_agrees_with_the_learner(compared, monkeypatch, capsys):
