@@ -121,7 +121,8 @@ def _sections(clips: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
         yield f"Unusable files: {len(skipped):,}", html_table(rows[:FILES], index=False, classes="text") + more
     for name, row in findings.iterrows():
         image = html_image(plot_finding(clips, name, flags[name]), f"Clips with the finding {name} among all clips")
-        yield f"{name}: {row.clips:,} clip{'s' * (row.clips != 1)}", f"<p>{escape(row.text)}</p>{image}{_file_list(clips, name, row.files)}"
+        heading = f"{name}: {row.clips:,} clip{'s' * (row.clips != 1)}"
+        yield heading, f"<p>{escape(row.text)}</p>{image}{_file_list(clips, name, row.files)}"
     yield "All clips", _summary(clips, None)
     for title, names in by.items():
         image = html_image(plot_levels(clips, names), f"Level and noise floor by {title}")

@@ -114,8 +114,7 @@ _REASONS = {  # suggestion and reason, by finding
     ),
     "other length": (
         "Check that the median length suits: `compare` and `train` cut longer clips, and pad shorter ones with silence",
-        "a clip's own statistics count this silence; the batches of a DataBlock carry lengths, so that padding does not "
-        "count",
+        "a clip's own statistics count this silence; those of a DataBlock's batches exclude padding",
     ),
     "same audio": (
         "Remove the copies, or give them one group (--group), so that they stay in one fold",

@@ -128,7 +128,8 @@ def test_the_page_has_a_figure_for_each_finding(drop, clips, tmp_path):
     page = (tmp_path / "page.html").read_text()
     for name, row in find_problems(some).iterrows():
         assert (
-            f"<h2>{name}: {row.clips} clips</h2>" in page and f"Clips with the finding {name} among all clips" in page
+            f"<h2>{name}: {row.clips} clip{'s' * (row.clips > 1)}</h2>" in page
+            and f"Clips with the finding {name} among all clips" in page
         )
     assert ("<h2>By class</h2>" in page) == (not drop) and "inspect &lt;x&gt;" in page and "copy of a.wav" in page
 
