@@ -19,6 +19,10 @@ _WARNING = (
     "Warning: adapting without labels can lower the accuracy (Boudiaf et al. 2023), so check it on labelled clips: "
     "--evaluate"
 )
+_LEGEND = (
+    "Before → after. Normalized values as mean ± standard deviation: the network was trained on 0 ± 1, so live audio "
+    "should come close to it. Known audio moves away from it."
+)
 
 
 def _held_out(args):
@@ -69,7 +73,7 @@ def _update(args):
     out.mkdir(parents=True, exist_ok=True)
     plot = out / "update.png"
     save_figure(update.show(), plot)
-    print(f"{update.table().to_string()}\n\nPlot: {plot}")
+    print(f"{update.table().to_string()}\n\n{_LEGEND}\n\nPlot: {plot}")
     skipped = update.live.about["skipped"]
     for evaluation in evaluations:
         skipped = skipped | evaluation.skipped
