@@ -25,7 +25,7 @@ from fastaudio.core.signal import AudioTensor
 from tqdm import tqdm
 
 from .encoded import EncodedClip
-from ..compat.audio_length import content_with_length, with_length
+from ..compat.audio_length import content_with_length, truncation, with_length
 from ..names import ON_ERROR
 from ..storage import printable_path
 
@@ -64,14 +64,6 @@ _MAX_EXPANSION = 50  # samples that a byte may decode to, of all channels
 _LEAST_RATE = 48000  # Hz; samples are counted as if they were resampled to this rate, if their own is lower
 _ALWAYS_ALLOWED = 2**25  # samples, 12 minutes at 48 kHz
 
-_WRONG_SIZE = re.compile(r"^\s*(?:data|SSND|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_WRONG_END = re.compile(r"^Ogg ?: (Last page lacks an end-of-stream bit|Junk after the last page)", re.MULTILINE)
-_TOLERANCE = 64  # bytes by which the size in a header may be wrong
-
-
-def _is_placeholder(size: int) -> bool:
-    return any(0 <= 2**bits - size <= 4096 for bits in (31, 32, 63, 64))
-
 
 def _length_problem(sound: soundfile.SoundFile, size: int) -> str | None:
     "Reason why a file of `size` bytes is too long to be read; None if it is not."
@@ -93,12 +85,7 @@ def _header_problem(sound: soundfile.SoundFile, size: int) -> str | None:
     "Reason why a file of `size` bytes is unusable, by its header and libsndfile's log; None if it is usable."
     if not sound.frames:
         return "contains no samples"
-    for claimed, actual in _WRONG_SIZE.findall(sound.extra_info):
-        if int(claimed) - int(actual) > _TOLERANCE and not _is_placeholder(int(claimed)):
-            return f"truncated: {int(actual):,} of {int(claimed):,} bytes are present"
-    if _WRONG_END.search(sound.extra_info):
-        return "truncated: the last Ogg page is missing"
-    return _length_problem(sound, size)
+    return truncation(sound.extra_info) or _length_problem(sound, size)
 
 # %% ../../nbs/audio/files.ipynb #af981d5e
 MAX_MAGNITUDE = 2.0**31  # largest magnitude of a sample that is accepted; full scale is 1

@@ -7,11 +7,12 @@ __all__ = ['load_audio', 'save_audio']
 
 # %% ../../nbs/compat/audio_io.ipynb #13d79c76
 import os
+import warnings
 
 import soundfile
 import torch
 
-from .audio_length import with_length
+from .audio_length import truncation, with_length
 
 # %% ../../nbs/compat/audio_io.ipynb #396408b4
 def load_audio(
@@ -22,16 +23,21 @@ def load_audio(
     """Read an audio file.
 
     Raises `FileNotFoundError` if there is no such file, another `OSError` if it cannot be opened, and `ValueError` if
-    the file is not readable as audio or the requested range contains no samples.
+    the file is not readable as audio or the requested range contains no samples. Warns if the file is truncated.
     """
     try:
         source = with_length(path)
     except FileNotFoundError as e:
         raise FileNotFoundError(f"Audio file does not exist: {path}") from e
     try:
-        samples, sample_rate = soundfile.read(source, num_frames, frame_offset, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(source) as sound:
+            sound.seek(min(frame_offset, sound.frames))
+            samples, sample_rate = sound.read(num_frames, dtype="float32", always_2d=True), sound.samplerate
+            problem = truncation(sound.extra_info)
     except (soundfile.LibsndfileError, TypeError) as e:  # TypeError: raw samples without a header
         raise ValueError(f"Cannot read {path} as audio: {e}") from e
+    if problem:
+        warnings.warn(f"{path} is {problem}")
     if not len(samples):
         raise ValueError(f"Audio file contains no samples: {path}")
     return torch.from_numpy(samples.T.copy()), sample_rate

@@ -44,3 +44,11 @@ def test_errors_name_unreadable_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing.wav"):
         AudioTensor.create(tmp_path / "missing.wav")
     assert {"frame_offset", "num_frames"} <= set(inspect.signature(AudioTensor.create).parameters)
+
+
+def test_a_truncated_file_is_read_with_a_warning(tmp_path):
+    soundfile.write(tmp_path / "tone.wav", np.zeros(SR), SR)
+    content = (tmp_path / "tone.wav").read_bytes()
+    (tmp_path / "tone.wav").write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=r"tone\.wav is truncated: [\d,]+ of [\d,]+ bytes are present"):
+        assert 0 < AudioTensor.create(tmp_path / "tone.wav").nsamples < SR
