@@ -9,7 +9,6 @@ __all__ = ['MAX_RATE', 'MAX_MAGNITUDE', 'BadAudio', 'as_bad_audio', 'AudioReader
 # %% ../../nbs/audio/files.ipynb #5d5194d8
 import errno
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
