@@ -70,7 +70,7 @@ def test_predict_command_reports_unusable_files(content, message, classifier, tm
     with pytest.raises(SystemExit) as stopped:
         main(["predict", str(tmp_path / "model.safetensors"), str(file)])
     err = capsys.readouterr().err
-    assert stopped.value.code == 2 and message in err and "bad.wav" in err and "Traceback" not in err
+    assert stopped.value.code == 3 and message in err and "bad.wav" in err and "Traceback" not in err
     assert (reason_to_refuse(file) or message) in err
 
 
@@ -139,17 +139,17 @@ def test_folders_patterns_and_standard_input_name_files(classifier, make_file, t
         assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_damaged_samples_stop_the_command_before_the_first_result(classifier, make_file, tmp_path, capsys):
+def test_damaged_samples_are_listed_or_stop_the_command_before_the_first_result(classifier, make_file, tmp_path, capsys):
     model, bad = tmp_path / "model.safetensors", tmp_path / "bad.wav"
     classifier.save(model)
     soundfile.write(bad, np.append(np.zeros(16000), np.nan), 16000, subtype="FLOAT")
     files = [str(model), str(make_file(name="good.wav")), str(bad)]
     with pytest.raises(SystemExit):
-        main(["predict", *files])
+        main(["predict", *files, "--on-error", "stop"])
     printed = capsys.readouterr()
     assert not printed.out and "1 of 2 files are unusable" in printed.err and "bad.wav: NaN" in printed.err
     with pytest.raises(SystemExit) as stopped:
-        main(["predict", *files, "--on-error", "skip"])
+        main(["predict", *files])
     printed = capsys.readouterr()
     assert stopped.value.code == 3 and "good.wav" in printed.out and "bad.wav: NaN" in printed.err
 
