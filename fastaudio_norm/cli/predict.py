@@ -63,7 +63,8 @@ def _predict(args):
         if args.json:
             errors = [{"file": file, "error": reason} for file, reason in skipped.items()]
             print(json.dumps(rows + errors, indent=1))
-    return report_skipped(skipped)
+    status = report_skipped(skipped)
+    return status if rows else 2  # nothing was predicted
 
 
 def _print_row(row, with_header):

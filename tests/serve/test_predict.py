@@ -70,7 +70,7 @@ def test_predict_command_reports_unusable_files(content, message, classifier, tm
     with pytest.raises(SystemExit) as stopped:
         main(["predict", str(tmp_path / "model.safetensors"), str(file)])
     err = capsys.readouterr().err
-    assert stopped.value.code == 3 and message in err and "bad.wav" in err and "Traceback" not in err
+    assert stopped.value.code == 2 and message in err and "bad.wav" in err and "Traceback" not in err
     assert (reason_to_refuse(file) or message) in err
 
 
