@@ -35,7 +35,6 @@ def _plot(x, name, image_ax, histogram_ax, bar_ax):
     seconds, frequencies = x.shape[-1] * x.hop_length / x.sr, bin_frequencies(spec_settings(x))
     image = draw_spectrogram(image_ax, values, seconds, frequencies, interpolation="nearest")
     low, high = image.get_clim()
-    image_ax.label_outer()
     image_ax.set_title(f"{name}\n{textwrap.fill(_text(name), 42)}", fontsize=9)
     counts, edges = np.histogram(values, 40, (low, high))
     colors = image.cmap((edges[:-1] - low) / (high - low))
@@ -66,6 +65,12 @@ def show_normalizations(
         row, column = divmod(i, columns)
         axes = [fig.add_subplot(cells[row, 3 * column + k]) for k in range(3)]
         _plot(image, name, *axes)
-        if i + columns >= len(norms):
+        bottom = i + columns >= len(norms)
+        axes[0].tick_params(labelbottom=bottom, labelleft=not column)
+        if column:
+            axes[0].set_ylabel("")
+        if bottom:
             axes[1].set_xlabel("values")
+        else:
+            axes[0].set_xlabel("")
     return fig
