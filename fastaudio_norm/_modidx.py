@@ -1075,6 +1075,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'fastaudio_norm/inspection/plots.py'),
                                                  'fastaudio_norm.inspection.plots._histogram': ( 'inspection/plots.html#_histogram',
                                                                                                  'fastaudio_norm/inspection/plots.py'),
+                                                 'fastaudio_norm.inspection.plots._logarithmic_axis': ( 'inspection/plots.html#_logarithmic_axis',
+                                                                                                        'fastaudio_norm/inspection/plots.py'),
                                                  'fastaudio_norm.inspection.plots.plot_finding': ( 'inspection/plots.html#plot_finding',
                                                                                                    'fastaudio_norm/inspection/plots.py'),
                                                  'fastaudio_norm.inspection.plots.plot_levels': ( 'inspection/plots.html#plot_levels',

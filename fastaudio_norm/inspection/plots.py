@@ -39,14 +39,18 @@ def _histogram(ax, values, flagged, unit):
     ax.yaxis.get_major_locator().set_params(integer=True)
     most = counts[1].max()  # stacked: all clips, above the other clips
     if most > 20 * np.diff(counts, axis=0).max() > 0:
-        ax.set_yscale("symlog", linthresh=10)
-        factors = (1, 2, 5) if most <= 1000 else (1,)
-        ticks = [0, 5, *(factor * 10**k for k in range(1, 10) for factor in factors)]
-        ticks = ticks[: np.searchsorted(ticks, most) + 1]  # up to the first one above all bars
-        ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
-        ax.set(ylim=(0, ticks[-1]), ylabel="clips (logarithmic above 10)")
+        _logarithmic_axis(ax, most)
 
 
+def _logarithmic_axis(ax, most):
+    "Make the y axis logarithmic above 10, with ticks up to the first one above all bars."
+    ax.set_yscale("symlog", linthresh=10)
+    ticks = [0, 5, *(factor * 10**k for k in range(1, 10) for factor in ((1, 2, 5) if most <= 1000 else (1,)))]
+    ticks = ticks[: np.searchsorted(ticks, most) + 1]
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set(ylim=(0, ticks[-1]), ylabel="clips (logarithmic above 10)")
+
+# %% ../../nbs/inspection/plots.ipynb #7d1c5a22
 def _bars(ax, by, flagged):
     counts = pd.crosstab(by, flagged.loc[by.index]).reindex(columns=[False, True], fill_value=0)
     counts = counts.sort_values(True, ascending=False, kind="stable")
