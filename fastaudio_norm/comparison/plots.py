@@ -71,7 +71,7 @@ def plot_curves(
         if reference:
             mean = np.mean(reference, 0)
             ax.plot(range(1, len(mean) + 1), mean, color="black", ls="--", lw=1.5, marker="_")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set_title(norm, fontsize=10)
         ax.grid(alpha=0.3)
     for ax in axes.flat[len(norms) :]:

@@ -88,7 +88,7 @@ def show(self: StatsUpdate) -> Figure:
     label_frequency_axis(ax, x, self.after.settings)
     ax.set(ylabel="standard deviations", title="Live audio, normalized by statistics before and after the update")
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
+    fig.legend(loc="outside lower center", ncols=3, frameon=False)
     return fig
 
 # %% ../../nbs/monitor/update.ipynb #8d2f9afb

@@ -117,8 +117,8 @@ def draw_spectrogram(
 ) -> AxesImage:
     """Draw a spectrogram as an image, with a time axis in seconds and a frequency axis in Hz.
 
-    By default, the colours leave out the lowest and the highest 0.1 % of the values, and the ends of the clip. So a click
-    or a sound that breaks off does not determine them.
+    By default, the colours leave out the lowest and the highest 0.1 % of the values, and the ends of the clip. So a
+    click or a sound that breaks off does not determine them.
     """
     inner = values[:, 4:-4] if values.shape[1] > 40 else values
     low, high = np.percentile(inner, [0.1, 99.9])
