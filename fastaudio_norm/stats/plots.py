@@ -85,7 +85,7 @@ def plot_stats(
     ax.set_ylabel(f"level ({unit})" if unit else "value")
     ax.set_title(title, parse_math=False)  # a folder's name may contain dollar signs
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
+    fig.legend(loc="outside lower center", ncols=2, frameon=False)
     return fig
 
 # %% ../../nbs/stats/plots.ipynb #7d1c5a02
