@@ -73,7 +73,8 @@ def _read_source(args):
     given = [f"--{name}" for name in table_arguments(args)]
     if given:
         raise ValueError(f"{', '.join(given)} cannot be used here: only a folder has a table of the clips")
-    return args.source if others else source, None, printable(f"{source} to {others[-1]}" if others else source)
+    names = [text if "://" in text or text.startswith("hf:") else Path(text).name for text in args.source]
+    return args.source if others else source, None, printable(" to ".join(names[:1] + names[1:][-1:]))
 
 # %% ../../nbs/cli/stats.ipynb #b8bd9a2c
 def _stats(args):
@@ -115,7 +116,8 @@ def _write(found, name, out, args):
 
     recorder = found.pooled if args.group else found
     about, file, plot = recorder.about, out / "stats.json", out / "stats.png"
-    title = f"{name}: {about['clips']:,} clips, {about['seconds'] / 60:.1f} minutes\n{_describe_spectrogram(recorder)}"
+    size = f"{about['clips']:,} clips, {about['seconds'] / 60:.1f} minutes"
+    title = f'"{name}": {size}\n{_describe_spectrogram(recorder)}'
     out.mkdir(parents=True, exist_ok=True)
     found.save(file)
     save_figure(plot_stats(recorder, title), plot)

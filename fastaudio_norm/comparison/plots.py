@@ -62,17 +62,23 @@ def plot_curves(
     reference = [_score_by_epoch(curve, factor) for curve in results.curve[results.norm == baseline]]
     for ax, norm in zip(axes.flat, norms):
         for i, fold in enumerate(folds):
+            style = {"marker": FOLD_MARKERS[i % 8], "color": FOLD_COLORS[i % 8], "ms": 4, "lw": 0.8, "alpha": 0.8}
             for curve in results.curve[(results.norm == norm) & (results.fold == fold)]:
                 scores = _score_by_epoch(curve, factor)
-                ax.plot(range(1, len(scores) + 1), scores, color=FOLD_COLORS[i % 8], lw=0.8, alpha=0.8)
+                ax.plot(range(1, len(scores) + 1), scores, **style)
+            if norm == norms[0]:
+                ax.plot([], label=f"fold {fold}", **style)
         if reference:
-            ax.plot(range(1, len(reference[0]) + 1), np.mean(reference, 0), color="black", ls="--", lw=1.5)
+            mean = np.mean(reference, 0)
+            ax.plot(range(1, len(mean) + 1), mean, color="black", ls="--", lw=1.5, marker="_")
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set_title(norm, fontsize=10)
         ax.grid(alpha=0.3)
     for ax in axes.flat[len(norms) :]:
         ax.axis(False)
     fig.supxlabel("epoch" + (f"; dashed: mean of {baseline}" if reference else ""), fontsize=10)
     fig.supylabel(f"validation {metric_label(results)}", fontsize=10, parse_math=False)
+    fig.legend(loc="outside right upper", frameon=False)
     return fig
 
 
@@ -97,6 +103,6 @@ def plot_confusion(
                 ax.text(column, row, n, ha="center", va="center", fontsize=8, color=color)
     ax.set_xticks(range(len(table)), table.columns, rotation=90, parse_math=False)
     ax.set_yticks(range(len(table)), table.index, parse_math=False)
-    ax.set(title=norm, xlabel="predicted class", ylabel="actual class")
+    ax.set(title=f"Confusion matrix, {norm}", xlabel="predicted class", ylabel="actual class")
     fig.colorbar(image, ax=ax, label="share of the class's clips", shrink=0.7)
     return fig

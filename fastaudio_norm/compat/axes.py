@@ -26,7 +26,7 @@ def _all_show_args(self: AudioSpectrogram, show_y: bool = True) -> dict:
     args = {}
     if {"sr", "hop_length"} <= settings.keys():
         seconds = _positions(self.width, column_scale) * settings["hop_length"] / settings["sr"]
-        args |= {"x_coords": seconds, "x_axis": "time"}
+        args |= {"x_coords": seconds, "x_axis": "s"}
     if show_y and frequencies is not None and round(self.height * row_scale) == len(frequencies):
         hertz = np.interp(_positions(self.height, row_scale), np.arange(len(frequencies)), frequencies)
         args |= {"y_coords": hertz, "y_axis": "mel" if settings.get("mel") or "filters" in settings else "linear"}

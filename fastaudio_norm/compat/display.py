@@ -37,7 +37,7 @@ def _draw_channels(
     n = len(x)
     first, colors = None, None
     for i, channel in enumerate(x.detach().float().cpu().numpy()):
-        part = ax.inset_axes((i / n, 0, 0.95 / n if n > 1 else 1, 1), sharey=first)
+        part = ax.inset_axes((i / n, 0, 0.9 / n if n > 1 else 1, 1), sharey=first)
         drawn = draw(channel, part)
         prune = "upper" if i < n - 1 else None  # the label could touch the next channel's
         part.xaxis.set_major_locator(MaxNLocator(max(3, 6 // n), steps=(1, 2, 5, 10), prune=prune))
@@ -50,7 +50,9 @@ def _draw_channels(
             first, colors = part, drawn
     _set_title(ax, title, pad=24 if n > 1 else 6)
     if isinstance(x, AudioSpectrogram):
-        ax.figure.colorbar(colors, format=x._colorbar_fmt, ax=ax)
+        logarithms = {"ln": "natural logarithm", "log10": "log10"}  # of pretrained networks
+        unit = None if vars(x).get("times_normalized") else logarithms.get((vars(x).get("_settings") or {}).get("log"))
+        ax.figure.colorbar(colors, format=x._colorbar_fmt, ax=ax, label=unit)
     return ax
 
 
@@ -80,7 +82,7 @@ def _show_clip(
         starts = np.arange(0, len(samples), step)
         low, high = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
         part.fill_between(starts / self.sr, low, high, **{"linewidth": 0.5, "edgecolor": "face", **kwargs})
-        part.set_xlabel("Time")
+        part.set_xlabel("time (s)")
 
     return _draw_channels(self, draw, ax or ctx, title)
 
@@ -95,7 +97,11 @@ def _show_spectrogram(
     "Draw the spectrogram of each channel, with a color bar for the first channel."
 
     def draw(values, part):
-        return librosa.display.specshow(values, ax=part, **{**self._all_show_args(), **kwargs})
+        options = {**self._all_show_args(), **kwargs}
+        image = librosa.display.specshow(values, ax=part, **options)
+        if options.get("x_axis") == "s":
+            part.set_xlabel("time (s)")
+        return image
 
     return _draw_channels(self, draw, ax or ctx, title)
 

@@ -36,10 +36,21 @@ def _histogram(ax, values, flagged, unit):
     labels = ["other clips", "these clips"]
     counts, _, _ = ax.hist([values[~flagged], values[flagged]], edges, stacked=True, color=COLORS, label=labels)
     ax.set_ylabel("clips")
-    if counts[1].max() > 20 * np.diff(counts, axis=0).max() > 0:  # stacked: all clips, above the other clips
-        ax.set_yscale("symlog", linthresh=10)
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    most = counts[1].max()  # stacked: all clips, above the other clips
+    if most > 20 * np.diff(counts, axis=0).max() > 0:
+        _logarithmic_axis(ax, most)
 
 
+def _logarithmic_axis(ax, most):
+    "Make the y axis logarithmic above 10, with ticks up to the first one above all bars."
+    ax.set_yscale("symlog", linthresh=10)
+    ticks = [0, 5, *(factor * 10**k for k in range(1, 10) for factor in ((1, 2, 5) if most <= 1000 else (1,)))]
+    ticks = ticks[: np.searchsorted(ticks, most) + 1]
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set(ylim=(0, ticks[-1]), ylabel="clips (logarithmic above 10)")
+
+# %% ../../nbs/inspection/plots.ipynb #7d1c5a22
 def _bars(ax, by, flagged):
     counts = pd.crosstab(by, flagged.loc[by.index]).reindex(columns=[False, True], fill_value=0)
     counts = counts.sort_values(True, ascending=False, kind="stable")
@@ -88,14 +99,15 @@ def plot_levels(
     step = max(1, -(-len(order) // ROWS))
     names = list(order.index[::step])
     fig, ax = plt.subplots(figsize=(7, 1.2 + 0.22 * len(names)), layout="constrained")
-    for column, color, text in (("floor", "#999999", "noise floor"), ("level", COLORS[0], "level")):
+    points = (("floor", "#555555", "v", "noise floor"), ("level", COLORS[0], "o", "level"))
+    for column, color, marker, text in points:
         for row, name in enumerate(names):
             values = clips[column].loc[by.index[by == name]].clip(lower=-120)
             values = values.sample(200, random_state=0) if len(values) > 200 else values
             offset = {"floor": -0.12, "level": 0.12}[column]
             label = text if row == 0 else None
             rows = np.full(len(values), row + offset)
-            ax.scatter(values, rows, s=9, color=color, alpha=0.5, linewidths=0, label=label)
+            ax.scatter(values, rows, s=16, color=color, marker=marker, alpha=0.6, linewidths=0, label=label)
     ax.scatter(order[names].clip(lower=-120), range(len(names)), marker="|", s=90, color="black", label="median level")
     ax.set_yticks(range(len(names)))
     ax.set_yticklabels(map(short_name, names), parse_math=False)

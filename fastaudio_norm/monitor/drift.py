@@ -100,7 +100,8 @@ def show(self: Drift) -> Figure:
     bottom.axhline(0, color="#333333", lw=1)
     bottom.plot(bins.frequency, bins.difference, color="black")
     unit = "dB" if (settings or {}).get("to_db") else "value"
-    top.set(ylabel=f"level ({unit})", title=f"{self.clips} clips: {'; '.join(self.words) or 'no alarm'}")
+    words = "; ".join(self.words).replace("; ", ";\n") or "no alarm"
+    top.set(ylabel=f"level ({unit})", title=f"{self.clips} clips: {words}")
     bottom.set(ylabel=f"live − known ({unit})")
     label_frequency_axis(bottom, bins.frequency.to_numpy(), settings)
     top.legend(frameon=False)

@@ -53,14 +53,14 @@ class DriftSession:
         return self.latest
 
     def show(self) -> Figure | None:
-        "Plot of `report`, without a title and small, for a page; None if there are fewer than two clips."
+        "Plot of `report`, small and with a short title, for a page; None if there are fewer than two clips."
         drift = self.report()
         if drift is None:
             return None
         figure = drift.show()
         plt.close(figure)  # pyplot would keep it
         figure.set_size_inches(5, 4)
-        figure.axes[0].set_title("")  # the words of the report are too long for it
+        figure.axes[0].set_title("Known and live clips")  # the words of the report are too long for it
         return figure
 
     def __str__(self) -> str:

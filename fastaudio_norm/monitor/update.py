@@ -80,15 +80,15 @@ def show(self: StatsUpdate) -> Figure:
     "Plot mean ± standard deviation of each bin of live audio, normalized by the statistics before and after."
     x = bin_positions(self.after)
     fig, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
-    ax.axhspan(-1, 1, color="#999999", alpha=0.25, linewidth=0, label="training data")
     for by, name, color, style in ((self.before, "before", "#D55E00", "--"), (self.after, "after", "#0072B2", "-")):
         mean, std = _normalized(self.live, by)
         ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
         ax.plot(x, mean, color=color, ls=style, label=f"live audio, {name}")
+    ax.hlines([-1, 1], x[0], x[-1], color="#333333", ls=":", label="training data: mean ± std")
     label_frequency_axis(ax, x, self.after.settings)
-    ax.set_ylabel("standard deviations")
+    ax.set(ylabel="standard deviations", title="Live audio, normalized by statistics before and after the update")
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
+    fig.legend(loc="outside lower center", ncols=3, frameon=False)
     return fig
 
 # %% ../../nbs/monitor/update.ipynb #8d2f9afb

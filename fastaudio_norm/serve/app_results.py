@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ..audio import BadAudio, open_audio
 from ..layers import FrontEnd
-from .app_figures import plot_spectrogram, plot_windows, spectrograms
+from .app_figures import plot_spectrogram, plot_windows, spectrogram_frequencies, spectrograms
 from .classifier import SoundClassifier, WaveformModel
 from .predict import Prediction, predict, predict_files
 
@@ -66,7 +66,8 @@ def _plot_spectrograms(model, file, seconds):
     for layer in model.front:
         if isinstance(layer, FrontEnd):  # some pad or cut clips to one length
             seconds = next(iter(specs.values())).shape[-1] * layer.hop / layer.rate
-    return [plot_spectrogram(title, spec, seconds) for title, spec in specs.items()]
+    frequencies = spectrogram_frequencies(model)
+    return [plot_spectrogram(title, spec, seconds, frequencies) for title, spec in specs.items()]
 
 
 def show_file(

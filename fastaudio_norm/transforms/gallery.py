@@ -16,6 +16,7 @@ from fastaudio.core.spectrogram import AudioToSpec
 from pathlib import Path
 from ..audio import spec_settings
 from ..stats import StatsRecorder, bin_frequencies
+from ..stats.plots import draw_spectrogram
 from .registry import SPEC_NORMS, WAVE_NORMS, normalized
 
 # %% ../../nbs/transforms/gallery.ipynb #b74f86fa
@@ -31,23 +32,16 @@ def _text(name):
 
 def _plot(x, name, image_ax, histogram_ax, bar_ax):
     values = x[0].as_subclass(torch.Tensor).numpy()
-    low, high = np.percentile(values, [0.1, 99.9])  # so that a click does not determine the colours
-    if low == high:
-        low, high = low - 1, high + 1
-    seconds, bins = x.shape[-1] * x.hop_length / x.sr, x.shape[-2]
-    image = image_ax.imshow(
-        values, origin="lower", aspect="auto", extent=(0, seconds, 0, bins),
-        vmin=low, vmax=high, interpolation="nearest",
-    )
-    ticks = np.linspace(0, bins - 1, 5).round().astype(int)
-    labels = [f"{f:.0f}" for f in bin_frequencies(spec_settings(x))[ticks]]
-    image_ax.set_yticks(ticks + 0.5, labels)
+    seconds, frequencies = x.shape[-1] * x.hop_length / x.sr, bin_frequencies(spec_settings(x))
+    image = draw_spectrogram(image_ax, values, seconds, frequencies, interpolation="nearest")
+    low, high = image.get_clim()
     image_ax.set_title(f"{name}\n{textwrap.fill(_text(name), 42)}", fontsize=9)
     counts, edges = np.histogram(values, 40, (low, high))
     colors = image.cmap((edges[:-1] - low) / (high - low))
     histogram_ax.barh(edges[:-1], counts, np.diff(edges), align="edge", color=colors)
     histogram_ax.set(ylim=(low, high), xticks=[], yticks=[])
-    image_ax.figure.colorbar(image, cax=bar_ax, label=_unit(name))
+    image_ax.figure.colorbar(image, cax=bar_ax)
+    bar_ax.set_title(_unit(name), fontsize=9)
 
 # %% ../../nbs/transforms/gallery.ipynb #4d6210ea
 def show_normalizations(
@@ -71,8 +65,12 @@ def show_normalizations(
         row, column = divmod(i, columns)
         axes = [fig.add_subplot(cells[row, 3 * column + k]) for k in range(3)]
         _plot(image, name, *axes)
-        if column == 0:
-            axes[0].set_ylabel("Hz")
-        if i + columns >= len(norms):
-            axes[0].set_xlabel("seconds")
+        bottom = i + columns >= len(norms)
+        axes[0].tick_params(labelbottom=bottom, labelleft=not column)
+        if column:
+            axes[0].set_ylabel("")
+        if bottom:
+            axes[1].set_xlabel("values")
+        else:
+            axes[0].set_xlabel("")
     return fig

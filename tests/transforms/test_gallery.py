@@ -15,7 +15,7 @@ def test_show_normalizations_has_one_plot_per_normalization(made_up, df):
     fig = show_normalizations(file, stats=stats)
     images = [ax for ax in fig.axes if ax.images]
     assert [ax.get_title().split("\n")[0] for ax in images] == ["none", *NAMES]
-    units = [ax.get_ylabel() for ax in fig.axes[2::3]]
+    units = [ax.get_title() for ax in fig.axes[2::3]]
     assert units[0] == "dB" and units[1 + len(WAVE_NORMS)] == "std" and units[-1] == "PCEN"
     x = normalized(file, "none")
     assert x.shape[0] == 1 and fig.axes[0].images[0].get_array().shape == tuple(x.shape[1:])
