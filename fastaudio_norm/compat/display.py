@@ -14,6 +14,7 @@ import librosa.display
 import matplotlib.pyplot as plt
 import numpy as np
 import plum
+import torch
 from fastai.interpret import plot_top_losses
 from fastai.torch_core import TensorCategory
 from fastai.vision.data import get_grid
@@ -94,10 +95,12 @@ def _show_spectrogram(
     title: str = "",
     **kwargs,  # for `librosa.display.specshow`
 ) -> Axes:
-    "Draw the spectrogram of each channel, with a color bar for the first channel."
+    "Draw the spectrogram of each channel in one colour scale, with a color bar."
+    finite = self[self.isfinite()].as_subclass(torch.Tensor)
+    limits = {"vmin": finite.min().item(), "vmax": finite.max().item()} if len(finite) and "norm" not in kwargs else {}
 
     def draw(values, part):
-        options = {**self._all_show_args(), **kwargs}
+        options = {**self._all_show_args(), **limits, **kwargs}
         image = librosa.display.specshow(values, ax=part, **options)
         if options.get("x_axis") == "s":
             part.set_xlabel("time (s)")

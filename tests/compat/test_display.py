@@ -82,6 +82,13 @@ def test_show_batch_draws_each_clip_once_without_overlaps(tmp_path, clip, kind, 
         assert_nothing_overlaps(figure)
 
 
+def test_all_channels_have_one_colour_scale(spec):
+    two = torch.cat([spec, spec - 30])
+    images = [image for part in two.show().child_axes for image in part.collections]
+    assert {image.get_clim() for image in images} == {(two.min().item(), two.max().item())} and len(images) > 1
+    plt.close("all")
+
+
 def test_show_batch_of_many_clips(spec):
     show_batch(spec, None, [(spec, NAMES["a"])] * 12, max_n=12)
     assert len(titled(plt.gcf())) == 12
