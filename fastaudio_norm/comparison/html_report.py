@@ -28,7 +28,8 @@ def _sections(results: pd.DataFrame, command: str) -> Iterator[tuple[str, str]]:
     notes = "".join(f"<li>{escape(note)}</li>" for note in table_notes(table))
     yield "Result", html_table(table_cells(table), index=False) + f"<ul>{notes}</ul>"
     if table.attrs["baseline"] and len(table) > 1:
-        yield "Differences", html_image(plot_differences(results), "Difference of each normalization, with its interval")
+        text = "Difference of each normalization from the baseline, with its interval"
+        yield "Differences", html_image(plot_differences(results), text)
     if condition_names(results):
         under = summarize_conditions(results)
         image = html_image(plot_conditions(under), "Score of each normalization under each condition")

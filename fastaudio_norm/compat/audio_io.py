@@ -37,7 +37,7 @@ def load_audio(
     except (soundfile.LibsndfileError, TypeError) as e:  # TypeError: raw samples without a header
         raise ValueError(f"Cannot read {path} as audio: {e}") from e
     if problem:
-        warnings.warn(f"{path} is {problem}")
+        warnings.warn(f"{path} is {problem}", stacklevel=2)
     if not len(samples):
         raise ValueError(f"Audio file contains no samples: {path}")
     return torch.from_numpy(samples.T.copy()), sample_rate

@@ -139,7 +139,9 @@ def test_folders_patterns_and_standard_input_name_files(classifier, make_file, t
         assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_damaged_samples_are_listed_or_stop_the_command_before_the_first_result(classifier, make_file, tmp_path, capsys):
+def test_damaged_samples_are_listed_or_stop_the_command_before_the_first_result(
+    classifier, make_file, tmp_path, capsys
+):
     model, bad = tmp_path / "model.safetensors", tmp_path / "bad.wav"
     classifier.save(model)
     soundfile.write(bad, np.append(np.zeros(16000), np.nan), 16000, subtype="FLOAT")
