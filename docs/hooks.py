@@ -233,6 +233,10 @@ def on_page_content(content, page, **kwargs):
     return re.sub(r'<(span|div) class="arithmatex">(.*?)</\1>', mathml, content, flags=re.S)
 
 
-def on_post_page(output, page, **kwargs):
+def on_post_page(output, **kwargs):
     search = 'data-md-component="search" role="dialog"'
     return output.replace(search, f'{search} aria-label="Search"')
+
+
+def on_post_template(output_content, template_name, **kwargs):
+    return on_post_page(output_content) if template_name == "404.html" else output_content
