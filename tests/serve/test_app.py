@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio
 
 from fastaudio_norm.audio import BadAudio
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.layers import ASTFrontEnd, AudioNorm, BEATsFrontEnd, GroupedSpecNorm, PCENLayer, SpecNorm
 from fastaudio_norm.serve import Decibels, Downmix, Prediction, SoundClassifier, Spectrum, predict, predict_files
-from fastaudio_norm.serve.app_figures import MAX_DRAWN, plot_windows, spectrograms
+from fastaudio_norm.serve.app_figures import MAX_DRAWN, plot_windows, spectrogram_frequencies, spectrograms
 from fastaudio_norm.serve.app_results import classify_files, show_file
+from fastaudio_norm.serve.front_end import Filters
 
 GROUPS = {"phone": 3.0, "watch": -5.0}  # mean level by which each group is normalized
 TO_DB = [Downmix(), Spectrum(n_fft=64), Decibels()]
+MEL = torchaudio.functional.melscale_fbanks(257, 20, 8000, 128, 16000)  # narrower than the bins at low frequencies
 
 
 class Range(torch.nn.Module):
@@ -48,6 +51,18 @@ def test_the_spectrogram_before_pcen_is_in_decibels():
     before, after = spectrograms(model(layers), x, 16000).values()
     torch.testing.assert_close(before, Decibels()(layers[0](x)))
     torch.testing.assert_close(after, torch.nn.Sequential(*layers)(x[None])[0])
+
+
+@pytest.mark.parametrize("front", [[Spectrum(n_fft=512), Filters.from_weights(MEL)], [ASTFrontEnd()], TO_DB])
+@pytest.mark.parametrize("tone", [500, 3000])
+def test_a_tone_is_drawn_at_its_frequency(front, tone):
+    x = torch.sin(2 * torch.pi * tone * torch.arange(16000) / 16000)[None]
+    classifier = model(front)
+    hertz = spectrogram_frequencies(classifier)
+    _, spec = spectrograms(classifier, x, 16000).values()
+    row = spec[0, :, :50].mean(-1).argmax().item()
+    assert len(hertz) == spec.shape[1] and (np.diff(hertz) >= 0).all()
+    assert hertz[row - 1] < tone < hertz[row + 1]
 
 
 @pytest.mark.parametrize("layer, unit, seconds", [(ASTFrontEnd(), "ln", 10.24), (BEATsFrontEnd(), "ln", 0.48)])
