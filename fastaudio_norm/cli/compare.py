@@ -62,7 +62,7 @@ def _title(path, recipe, args):
     spec = f"{args.spec or recipe.spec.args[0]} spectrogram" if options else f"{recipe.spec} spectrogram"
     details = " ".join(f"{name} {value:g}" for name, value in options.items())
     spec += f" ({details})" if details else ""
-    parts = [printable_path(path.resolve().name), spec, f"{recipe.epochs} epochs"]
+    parts = [printable_path(path.resolve().name), spec, f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)}"]
     if args.recipe != "plain":
         parts.append(" without ".join([f"{args.recipe} recipe", *args.without]))
     if args.arch != "xresnet18":
