@@ -19,13 +19,15 @@ def image_type(out):
 
 
 def alternative_text(source):
-    "What the figures of a cell show: the text after its comment `#| fig-alt:`; empty without one."
+    "Alternative text of a cell's figures, from its comment `#| fig-alt:`; empty without one."
     return "".join(re.findall(r"^#\| *fig-alt: *(.+?) *$", source, re.M))
 
 
 def image(out, path, alt):
     "Markdown of an image at `path`, in the size that the notebook shows."
     width = out.get("metadata", {}).get(image_type(out), {}).get("width")  # the image itself has twice as many pixels
+    points = re.search(r'<svg\b[^>]*? width="([\d.]+)pt"', "".join(data_of(out).get("image/svg+xml", "")))
+    width = round(float(points[1]) * 4 / 3) if points else width
     size = f" width={width}" if width else ""
     wide = " .wide" if width and width > WIDE else ""
     return f"![{alt}]({path}){{{wide} loading=lazy{size}}}"

@@ -15,7 +15,7 @@ from fastaudio_norm.audio.files import (
     as_bad_audio,
     check_files,
     common_rate,
-    usual_rate,
+    most_common_rate,
     open_audio,
     printable_path,
     raise_unusable,

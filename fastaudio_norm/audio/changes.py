@@ -7,8 +7,8 @@ __all__ = ['CHANGES', 'microphone_response', 'bandpass', 'telephone_band', 'room
 
 # %% ../../nbs/audio/changes.ipynb #1362a94e
 import io
-import math
 from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -133,12 +133,18 @@ def _resample(x, rate, new_rate):
     "Samples at another rate, with images and aliases below -80 dB."
     if rate == new_rate:
         return x
-    up, down = new_rate // math.gcd(rate, new_rate), rate // math.gcd(rate, new_rate)
-    taps = firwin(128 * max(up, down) + 1, 1 / max(up, down), window=("kaiser", 8.0))
-    return resample_poly(x, up, down, axis=-1, window=taps)
+    most = max(1000, rate // new_rate)  # without this limit, the filter of 44,101 Hz would have millions of taps
+    ratio = Fraction(new_rate, rate).limit_denominator(most)
+    up, down = ratio.numerator, ratio.denominator
+    return resample_poly(x, up, down, axis=-1, window=_low_pass(max(up, down)))
 
 
-def _fit(x, n):
+@lru_cache(maxsize=8)
+def _low_pass(factor):
+    return firwin(128 * factor + 1, 1 / factor, window=("kaiser", 8.0))
+
+
+def _cut_or_pad(x, n):
     "The first `n` samples, zeros after the end."
     return np.pad(x[:, :n], ((0, 0), (0, max(n - x.shape[-1], 0))))
 
@@ -156,7 +162,7 @@ def _recode(x, rate, **options):
         raise ValueError(f"libsndfile cannot write {name} at {rate:,} Hz with these options: {e}") from e
     file.seek(0)
     decoded = soundfile.read(file, always_2d=True)[0].T * peak
-    return _fit(decoded[:, _lag(x[0], decoded[0]) :], x.shape[-1])
+    return _cut_or_pad(decoded[:, _lag(x[0], decoded[0]) :], x.shape[-1])
 
 
 def _lag(x, later):
@@ -175,10 +181,11 @@ def _level(codec, rate, kbits):
 
 
 def _at_bit_rate(codec, x, rate, kbits, **options):
-    "Recode samples at the next higher sample rate that the codec supports."
+    "Recode samples at the next higher sample rate that the codec supports, or at 48,000 Hz."
     supported = next((hz for hz in _RATES[codec] if hz >= rate), _RATES[codec][-1])
     options["compression_level"] = _level(codec, supported, kbits)
-    return _fit(_resample(_recode(_resample(x, rate, supported), supported, **options), supported, rate), x.shape[-1])
+    coded = _recode(_resample(x, rate, supported), supported, **options)
+    return _cut_or_pad(_resample(coded, supported, rate), x.shape[-1])
 
 
 def _mp3(x, rate, rng, kbits):
@@ -199,7 +206,7 @@ def _rate(x, rate, rng, hz):
         raise ValueError(f"A sample rate must be a positive whole number of Hz, got {hz:g}")
     if hz >= rate:
         return x
-    return _fit(_resample(_resample(x, rate, int(hz)), int(hz), rate), x.shape[-1])
+    return _cut_or_pad(_resample(_resample(x, rate, int(hz)), int(hz), rate), x.shape[-1])
 
 # %% ../../nbs/audio/changes.ipynb #9f45defe
 def audio_files(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_RATE', 'MAX_MAGNITUDE', 'BadAudio', 'as_bad_audio', 'AudioReader', 'open_audio', 'read_clip', 'raise_unusable',
-           'check_files', 'usual_rate', 'common_rate']
+           'check_files', 'most_common_rate', 'common_rate']
 
 # %% ../../nbs/audio/files.ipynb #5d5194d8
 import errno
@@ -239,7 +239,7 @@ def _error(file: str | os.PathLike, samples: bool) -> BadAudio | None:
 _PROBED = 1000  # files; reading all headers of a million files would take minutes
 
 
-def usual_rate(
+def most_common_rate(
     rates: Iterable[int],  # sample rate of each file, Hz
     limit: int,  # Hz; higher rates count as this one
 ) -> int:  # Hz; `limit` without rates
@@ -256,7 +256,7 @@ def common_rate(
     probed = files[:: -(-len(files) // _PROBED) or 1]
     with ThreadPoolExecutor(4) as pool:
         rates = [rate for rate in pool.map(_header_rate, probed) if rate]
-    rate = usual_rate(rates, limit)
+    rate = most_common_rate(rates, limit)
     below = sorted({r for r in rates if r < rate})
     rates_below = ", ".join(f"{r:,}" for r in below)
     return rate, f"Some clips have a sample rate of only {rates_below} Hz: their upper bands are empty" if below else ""

@@ -20,8 +20,8 @@ _WARNING = (
     "--evaluate"
 )
 _LEGEND = (
-    "Before → after. Normalized values as mean ± standard deviation: the network was trained on 0 ± 1, so live audio "
-    "should come close to it. Known audio moves away from it."
+    "Each cell is before → after. Normalized values are mean ± standard deviation. Those of the known audio were 0 ± 1, "
+    "and those of live audio should come close to that; then known audio moves away from it."
 )
 
 

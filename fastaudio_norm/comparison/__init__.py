@@ -4,7 +4,7 @@ from fastaudio_norm.comparison.run import DEFAULT_NORMS, compare, prepare_compar
 from fastaudio_norm.comparison.parallel import ranks
 from fastaudio_norm.comparison.training import ClipTrainer
 from fastaudio_norm.comparison.own_learner import compare_learners
-from fastaudio_norm.comparison.results import Results
+from fastaudio_norm.comparison.results import Results, find_results
 from fastaudio_norm.comparison.scores import CLIP_SCORES, clip_scores
 from fastaudio_norm.comparison.significance import clip_test, corrected_t_test, holm, needed_factor, paired_clip_test
 from fastaudio_norm.comparison.conditions import (

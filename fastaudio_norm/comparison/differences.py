@@ -11,21 +11,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .conditions import summarize_conditions
+from .conditions import MEAN_OF_CHANGES, condition_names, summarize_conditions
 from .plots import FOLD_COLORS
 from .report import summarize
 from .scores import ACCURACY, baseline_of, metric_label, metric_of, target_of
 
 # %% ../../nbs/comparison/differences.ipynb #d1f00005
 def _differences(results, baseline):
-    "Rows by condition and normalization: difference from the baseline, margin and p, in the unit of the plot."
-    if "predicted" in results and target_of(results) == "label" and metric_of(results)["name"] == ACCURACY["name"]:
-        table = summarize_conditions(results)
-        table = table[table.condition.isin(["unchanged", "mean of changes"])]
-    else:
-        table = summarize(results).rename(columns={f"vs {baseline}": "difference"})
-        table = table.assign(condition="unchanged", norm=table.index)
-    return table[table.norm != baseline][["condition", "norm", "difference", "difference margin", "p"]]
+    "Tables by label: difference from the baseline, margin and p of each normalization, in the unit of the plot."
+    table = summarize(results)
+    by_clip = "clip p" in table and table["clip p"].notna().any()
+    is_accuracy = by_clip and target_of(results) == "label" and metric_of(results)["name"] == ACCURACY["name"]
+    shown = ("clip difference", "clip margin") if is_accuracy else (f"vs {baseline}", "difference margin")
+    columns = {shown[0]: "difference", shown[1]: "margin", "clip p" if by_clip else "p": "p"}
+    tables = {"unchanged clips": table[list(columns)].rename(columns=columns)}
+    if is_accuracy and condition_names(results):
+        changed = summarize_conditions(results)
+        changed = changed[changed.condition == MEAN_OF_CHANGES].set_index("norm")[["difference", "difference margin", "p"]]
+        tables["mean of all changes"] = changed.rename(columns={"difference margin": "margin"})
+    return tables
 
 
 def plot_differences(
@@ -34,30 +38,30 @@ def plot_differences(
 ) -> Figure:
     """Plot the difference of each normalization from the baseline, with its 95 % interval and a line at zero.
 
-    If the results have conditions, also the mean difference over all of them. Points of significant differences (p at
-    most 0.05, by Holm's method) are filled. A normalization with too few folds for an interval has a point only. Raises
-    `ValueError` if the results do not contain the baseline and another normalization.
+    If the score is accuracy and the results have conditions, also the mean difference over all of them. Filled points
+    are significant, as in the tables of `summarize` and `summarize_conditions`. A normalization with too few folds for
+    an interval has a point only. Raises `ValueError` if the results do not contain the baseline and another
+    normalization.
     """
     baseline = baseline_of(results)
     norms = [norm for norm in results.norm.unique() if norm != baseline]
     if baseline is None or not norms:
         raise ValueError("Expected results of a baseline and of at least one other normalization")
-    table = _differences(results, baseline)
-    kinds = list(table.condition.unique())
+    tables = _differences(results, baseline)
     fig, ax = plt.subplots(figsize=(7, 1.6 + 0.45 * len(norms)), layout="constrained")
     ax.axvline(0, color="black", lw=1)
-    for i, kind in enumerate(kinds):
-        rows = table[table.condition == kind]
-        y = np.arange(len(norms)) + (0.25 * (i - 0.5) if len(kinds) > 1 else 0)
-        margins = rows["difference margin"].where(np.isfinite(rows["difference margin"]), 0)
+    for i, (label, table) in enumerate(tables.items()):
+        rows = table.loc[norms]
+        y = np.arange(len(norms)) + (0.25 * (i - 0.5) if len(tables) > 1 else 0)
+        margins = rows.margin.where(np.isfinite(rows.margin), 0)
         color, marker = FOLD_COLORS[i], "os"[i]
-        label = {"unchanged": "unchanged clips", "mean of changes": "mean of all changes"}[kind]
         ax.errorbar(rows.difference, y, xerr=margins, fmt="none", color=color, lw=1.5, capsize=3)
         fills = np.where(rows.p <= 0.05, color, "white")
         ax.scatter(rows.difference, y, c=fills, edgecolors=color, marker=marker, zorder=3, label=label)
     for handle in fig.legend(loc="outside upper right", ncols=2, frameon=False).legend_handles:
         handle.set_facecolor(handle.get_edgecolor())
-    ax.set(yticks=range(len(norms)), yticklabels=norms, ylim=(len(norms) - 0.5, -0.5))
+    ax.set_yticks(range(len(norms)), norms, parse_math=False)
+    ax.set_ylim(len(norms) - 0.5, -0.5)
     ax.set_title(title, parse_math=False)
     label = metric_label(results).replace("(%)", "(points)")
     ax.set_xlabel(f"difference from {baseline}: {label}; filled: significant", parse_math=False)

@@ -38,7 +38,8 @@ def plot_comparison(
         ax.plot([mean, mean], [row - 0.35, row + 0.35], color="black", lw=2, zorder=2, label=label)
         text = f"{mean:.1f}" if metric_of(results)["percent"] else f"{mean:.3g}"
         ax.annotate(text, (mean, row - 0.37), ha="center", va="bottom", fontsize=9)
-    ax.set(yticks=range(len(norms)), yticklabels=norms, ylim=(len(norms) - 0.4, -0.75))
+    ax.set_yticks(range(len(norms)), norms, parse_math=False)
+    ax.set_ylim(len(norms) - 0.4, -0.75)
     ax.set_title(title, parse_math=False)  # a folder's name may contain dollar signs
     ax.set_xlabel(f"validation {metric_label(results)}", parse_math=False)
     ax.grid(axis="x", alpha=0.3)

@@ -23,16 +23,21 @@ def load_audio(
     """Read an audio file.
 
     Raises `FileNotFoundError` if there is no such file, another `OSError` if it cannot be opened, and `ValueError` if
-    the file is not readable as audio or the requested range contains no samples. Warns if the file is truncated.
+    the file is not readable as audio, the offset is negative, or the requested range contains no samples. Warns if the file is truncated.
     """
+    if frame_offset < 0:
+        raise ValueError(f"`frame_offset` must be at least 0, got {frame_offset}")
     try:
         source = with_length(path)
     except FileNotFoundError as e:
         raise FileNotFoundError(f"Audio file does not exist: {path}") from e
     try:
         with soundfile.SoundFile(source) as sound:
-            sound.seek(min(frame_offset, sound.frames))
-            samples, sample_rate = sound.read(num_frames, dtype="float32", always_2d=True), sound.samplerate
+            start, sample_rate = min(frame_offset, sound.frames), sound.samplerate
+            if start:  # some formats, such as GSM, can only be read from their start
+                sound.seek(start)
+            frames = sound.frames - start if num_frames < 0 else num_frames
+            samples = sound.read(frames, dtype="float32", always_2d=True)
             problem = truncation(sound.extra_info)
     except (soundfile.LibsndfileError, TypeError) as e:  # TypeError: raw samples without a header
         raise ValueError(f"Cannot read {path} as audio: {e}") from e

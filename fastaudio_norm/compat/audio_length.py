@@ -206,7 +206,7 @@ def _is_placeholder(size: int) -> bool:
 def truncation(
     log: str,  # `extra_info` of an open soundfile.SoundFile
 ) -> str | None:
-    "What a truncated file lacks, such as 'truncated: 10 of 20 bytes are present'; None for a complete file."
+    "Reason why a file is truncated, such as 'truncated: 10 of 20 bytes are present'; None for a complete file."
     for claimed, actual in _WRONG_SIZE.findall(log):
         if int(claimed) - int(actual) > _TOLERANCE and not _is_placeholder(int(claimed)):
             return f"truncated: {int(actual):,} of {int(claimed):,} bytes are present"

@@ -95,9 +95,10 @@ def _show_spectrogram(
     title: str = "",
     **kwargs,  # for `librosa.display.specshow`
 ) -> Axes:
-    "Draw the spectrogram of each channel in one colour scale, with a color bar."
-    finite = self[self.isfinite()].as_subclass(torch.Tensor)
-    limits = {"vmin": finite.min().item(), "vmax": finite.max().item()} if len(finite) and "norm" not in kwargs else {}
+    "Draw the spectrogram of each channel, with a color bar. The two channels of a stereo clip have one colour scale."
+    finite, limits = self[self.isfinite()].as_subclass(torch.Tensor), {}
+    if len(self) == 2 and len(finite) and not self.is_complex() and "norm" not in kwargs:  # more may contain deltas
+        limits = {"vmin": finite.min().item(), "vmax": finite.max().item()}
 
     def draw(values, part):
         options = {**self._all_show_args(), **limits, **kwargs}

@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from ..audio import about_spec, printable_path
-from ..comparison import ClipTrainer, Results, prepare_comparison
+from ..comparison import ClipTrainer, find_results, prepare_comparison
 from ..measure import measure
 from ..names import norm_group, split_norm
 from .classifier import SoundClassifier
@@ -99,14 +99,16 @@ def train_final(
 # %% ../../nbs/serve/final.ipynb #0dbf8c0f
 def _compared(folder, settings, norm, metric):
     "Mean score by fold of the runs with these settings, and a note."
-    results = None if folder is None else Results(folder, settings)
-    if results is None or not results.path.exists():
+    rows = []
+    for results in () if folder is None else find_results(folder, settings, ("conditions", "groups")):
+        with results:
+            rows = rows or [row for row in results.rows if row["norm"] == norm]
+    if not rows:
         return {}, "Not measured: `fastaudio-norm compare` with the same data and settings measures them."
-    with results:
-        rows = pd.DataFrame([row for row in results.rows if row["norm"] == norm], columns=["fold", "score"])
+    rows = pd.DataFrame(rows, columns=["fold", "score"])
     means = rows.astype({"score": float}).groupby("fold").score.mean()
     note = "Of networks that were trained in the same way on the other folds; this model was trained on all clips."
-    return {str(fold): metric.format(score) for fold, score in means.items()}, note if len(means) else "Not measured."
+    return {str(fold): metric.format(score) for fold, score in means.items()}, note
 
 
 def _about(data, norm, recipe, settings, n_training, valid_fold):

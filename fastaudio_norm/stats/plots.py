@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from .frequencies import bin_frequencies, bin_positions, select_bins
 from .recorder import StatsRecorder
@@ -99,11 +100,14 @@ def label_bins(
         return
     bins = len(frequencies)
     ticks, labels = [], []
-    for f in (32000, 16000, 8000, 4000, 2000, 1000, 500, 250, 125, 60, 30):
+    for f in (128000, 64000, 32000, 16000, 8000, 4000, 2000, 1000, 500, 250, 125, 60, 30):
         position = np.interp(f, frequencies, np.arange(bins))
         if frequencies[0] <= f <= frequencies[-1] and (not ticks or ticks[-1] - position > bins / 14):
             ticks.append(position)
             labels.append(f"{f:,}")
+    if len(ticks) < 2:  # a narrow range
+        inside = [f for f in MaxNLocator(6).tick_values(*frequencies[[0, -1]]) if frequencies[0] <= f <= frequencies[-1]]
+        ticks, labels = np.interp(inside, frequencies, np.arange(bins)), [f"{f:,.0f}" for f in inside]
     axis.set_ticks(ticks, labels)
     axis.set_label_text("frequency (Hz)")
 
@@ -118,10 +122,11 @@ def draw_spectrogram(
     """Draw a spectrogram as an image, with a time axis in seconds and a frequency axis in Hz.
 
     By default, the colours leave out the lowest and the highest 0.1 % of the values, and the ends of the clip. So a
-    click or a sound that breaks off does not determine them.
+    click, or a sound that is cut off at the end, does not set the colour scale.
     """
     inner = values[:, 4:-4] if values.shape[1] > 40 else values
-    low, high = np.percentile(inner, [0.1, 99.9])
+    finite = inner[np.isfinite(inner)]
+    low, high = np.percentile(finite, [0.1, 99.9]) if finite.size else (0, 1)
     limits = {"vmin": low, "vmax": high} if low < high else {"vmin": low - 1, "vmax": high + 1}
     extent = (0, seconds, -0.5, len(values) - 0.5)
     image = ax.imshow(values, origin="lower", aspect="auto", extent=extent, **{**limits, **options})

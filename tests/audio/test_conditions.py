@@ -220,7 +220,7 @@ def test_impossible_bit_rates_are_refused(name, message):
         apply(name, white())
 
 
-@pytest.mark.parametrize("rate", [10000, 22050, 44100, 96000])
+@pytest.mark.parametrize("rate", [10000, 22050, 44100, 44101, 96000])
 @pytest.mark.parametrize("name", ["mp3:64", "opus:64"])
 def test_any_sample_rate_can_be_coded(name, rate):
     t = np.arange(rate) / rate

@@ -29,7 +29,7 @@ def compared(made_up, tmp_path, monkeypatch, capsys):
     table.write_text((made_up / "meta" / "esc50.csv").read_text().replace("fold,", "fold of ESC-50,"))
     data = [*OPTIONS, str(table), "--path", str(made_up / "audio")]
     monkeypatch.chdir(tmp_path)
-    main(["compare", *data, "--norms", "none", "channel", "--folds", "1", "--out", "out"])
+    main(["compare", *data, "--norms", "none", "channel", "--folds", "1", "--conditions", "gain:-20", "--out", "out"])
     [file] = Path("out").glob("results-*.jsonl")
     return data, capsys.readouterr().out, [json.loads(line) for line in file.read_text().splitlines()[1:]]
 

@@ -46,6 +46,13 @@ def test_errors_name_unreadable_files(tmp_path):
     assert {"frame_offset", "num_frames"} <= set(inspect.signature(AudioTensor.create).parameters)
 
 
+def test_formats_without_random_access_are_read_from_their_start(tmp_path):
+    soundfile.write(tmp_path / "phone.wav", np.zeros(8000), 8000, subtype="GSM610")
+    assert AudioTensor.create(tmp_path / "phone.wav").nsamples >= 8000
+    with pytest.raises(ValueError, match="must be at least 0, got -3"):
+        AudioTensor.create(tmp_path / "phone.wav", frame_offset=-3)
+
+
 def test_a_truncated_file_is_read_with_a_warning(tmp_path):
     soundfile.write(tmp_path / "tone.wav", np.zeros(SR), SR)
     content = (tmp_path / "tone.wav").read_bytes()
