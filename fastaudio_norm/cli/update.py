@@ -20,8 +20,8 @@ _WARNING = (
     "--evaluate"
 )
 _LEGEND = (
-    "Each cell is before → after. Normalized values are mean ± standard deviation. Those of the known audio were 0 ± 1, "
-    "and those of live audio should come close to that; then known audio moves away from it."
+    "Each cell is before → after. Normalized values are mean ± standard deviation. Those of known audio were 0 ± 1. "
+    "Those of live audio should come close to that; known audio then moves away from it."
 )
 
 

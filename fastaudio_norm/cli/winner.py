@@ -76,7 +76,8 @@ def train_command(
         if name == "where":
             words += [f"{option}={column}={text}" for column, text in value or ()]
         elif value not in (None, default):
-            words += [option] if value is True else [option, *value] if isinstance(value, list) else [f"{option}={value}"]
+            single = [option] if value is True else [f"{option}={value}"]
+            words += [option, *value] if isinstance(value, list) else single
     return printable(shlex.join(words))
 
 # %% ../../nbs/cli/winner.ipynb #0733e681

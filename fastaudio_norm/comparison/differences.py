@@ -27,7 +27,7 @@ def _differences(results, baseline):
     tables = {"unchanged clips": table[list(columns)].rename(columns=columns)}
     if is_accuracy and condition_names(results):
         changed = summarize_conditions(results)
-        changed = changed[changed.condition == MEAN_OF_CHANGES].set_index("norm")[["difference", "difference margin", "p"]]
+        changed = changed[changed.condition == MEAN_OF_CHANGES].set_index("norm").drop(columns="margin")
         tables["mean of all changes"] = changed.rename(columns={"difference margin": "margin"})
     return tables
 

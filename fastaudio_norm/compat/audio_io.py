@@ -23,7 +23,8 @@ def load_audio(
     """Read an audio file.
 
     Raises `FileNotFoundError` if there is no such file, another `OSError` if it cannot be opened, and `ValueError` if
-    the file is not readable as audio, the offset is negative, or the requested range contains no samples. Warns if the file is truncated.
+    the file is not readable as audio, the offset is negative, or the requested range contains no samples. Warns if the
+    file is truncated.
     """
     if frame_offset < 0:
         raise ValueError(f"`frame_offset` must be at least 0, got {frame_offset}")

@@ -73,7 +73,7 @@ _SPOKEN = {
 # %% ../../nbs/inspection/suggestions.ipynb #9fac6462
 def _about_band(clips, flags):
     "Sample rate and bandwidth."
-    lowest, usual = clips.rate.min(), most_common_rate(clips.rate, SAMPLE_RATE)  # `usual` is the default of other commands
+    lowest, usual = clips.rate.min(), most_common_rate(clips.rate, SAMPLE_RATE)  # `usual`: default of other commands
     if lowest < usual:
         text = "Remove the clips of lower sample rates, whose upper bands are empty, or resample all clips to the "
         text += f"lowest rate (--rate {lowest})"
@@ -113,8 +113,8 @@ _REASONS = {  # suggestion and reason, by finding
         "the offset is energy at 0 Hz, and spreads into the lowest frequency bins; peak normalization keeps it",
     ),
     "other length": (
-        "Check that the median length is long enough: `compare` and `train` cut longer clips, and pad shorter ones with silence",
-        "a clip's own statistics count this silence; those of a DataBlock's batches exclude padding",
+        "Check that the median length is long enough: `compare` and `train` cut longer clips, and pad shorter ones",
+        "a clip's own statistics count this padding; those of a DataBlock's batches exclude it",
     ),
     "same audio": (
         "Remove the copies, or give them one group (--group), so that they stay in one fold",

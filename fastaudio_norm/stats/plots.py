@@ -106,7 +106,8 @@ def label_bins(
             ticks.append(position)
             labels.append(f"{f:,}")
     if len(ticks) < 2:  # a narrow range
-        inside = [f for f in MaxNLocator(6).tick_values(*frequencies[[0, -1]]) if frequencies[0] <= f <= frequencies[-1]]
+        low, high = frequencies[0], frequencies[-1]
+        inside = [f for f in MaxNLocator(6).tick_values(low, high) if low <= f <= high]
         ticks, labels = np.interp(inside, frequencies, np.arange(bins)), [f"{f:,.0f}" for f in inside]
     axis.set_ticks(ticks, labels)
     axis.set_label_text("frequency (Hz)")
