@@ -18,6 +18,8 @@ from nbdev.clean import nbdev_clean
 from PIL import Image
 
 LARGE = 200_000  # bytes; a larger PNG image becomes a JPEG image
+LARGE_SVG = 100_000  # bytes; the gallery shows SVG images in full
+WIDE = 2000  # pixels; a wider JPEG image is reduced to this width, twice that of a page
 FORMATS = """import matplotlib
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 matplotlib.rcParams["svg.hashsalt"] = "0"
@@ -31,9 +33,10 @@ def smallest(data):
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
     png, jpeg = io.BytesIO(), io.BytesIO()
     image.quantize(256).save(png, "PNG", optimize=True)  # with 256 colours, a third of the size of true colours
+    image.thumbnail((WIDE, image.height))
     image.save(jpeg, "JPEG", quality=80)
     svg = data.get("image/svg+xml")
-    if svg and len(svg) < min(2 * png.tell(), LARGE):  # web servers compress text
+    if svg and len(svg) < min(2 * png.tell(), LARGE_SVG):  # web servers compress text
         return "image/svg+xml", svg
     kind, out = ("image/png", png) if png.tell() < LARGE else ("image/jpeg", jpeg)
     return kind, base64.b64encode(out.getvalue()).decode()

@@ -7,6 +7,7 @@ import pytest
 import quick_python
 from fastcore.nbio import nb2dict, read_nb
 from nbdev.clean import clean_nb
+from nbdev.config import get_config
 from support import NOTEBOOKS, PROCESSES, ROOT, run, run_notebook
 
 from fastaudio_norm.data import make_clips
@@ -61,5 +62,5 @@ def test_site_has_no_broken_link_and_no_name_without_a_docstring(tmp_path):
 def test_notebook_is_clean(notebook):
     nb = read_nb(notebook)
     before = str(nb2dict(nb))
-    clean_nb(nb)
+    clean_nb(nb, allowed_out_metadata_keys=get_config().get("allowed_out_metadata_keys"))
     assert str(nb2dict(nb)) == before, "run nbdev-clean"

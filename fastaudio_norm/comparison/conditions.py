@@ -106,7 +106,8 @@ def check_conditions(
             tqdm.write(text, file=sys.stderr)
 
 # %% ../../nbs/comparison/conditions.ipynb #a0c02d91
-UNCHANGED, MEAN_OF_CHANGES = "unchanged", "mean of changes"
+UNCHANGED = "unchanged"
+MEAN_OF_CHANGES = "mean of changes"
 
 
 def condition_names(
