@@ -92,9 +92,7 @@ def notebook(path, paths):
             parts.append(block)
             alt = alternative_text(source)
             if any(map(image_type, cell["outputs"])) and not alt:
-                log.warning(
-                    f"{path}: cell {cell['id']} draws a figure, but has no line '#| fig-alt:' that describes it"
-                )
+                log.warning(f"{path}: add a line '#| fig-alt: …' to cell {cell['id']}, to describe its figure")
             for i, out in enumerate(cell["outputs"]):
                 parts.append(output(out, f"{path.stem}/{number}-{i}", alt, images))
     return "\n\n".join(parts), images
