@@ -43,7 +43,7 @@ def smallest(data):
 
 
 def keep_smallest(output):
-    "Keep only the smallest image of a figure; False for the standard error stream, which is not kept."
+    "Keep only the smallest image of a figure."
     found = smallest(output.get("data", {}))
     if found:
         kind, content = found
@@ -53,7 +53,6 @@ def keep_smallest(output):
         output.data[kind] = content
         if sizes and kind != "image/svg+xml":
             output.metadata[kind] = sizes
-    return output.get("name") != "stderr"
 
 
 def run(path):
@@ -64,7 +63,9 @@ def run(path):
     del notebook.cells[0]
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if keep_smallest(output)]
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                keep_smallest(output)
     nbformat.write(notebook, path)
     nbdev_clean(str(path))
 

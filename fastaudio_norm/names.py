@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WAVE_TEXTS', 'SCOPES', 'METHODS', 'SPEC_TEXTS', 'DEFAULT_NORMS', 'CONDITION_TEXTS', 'DEFAULT_CONDITIONS',
-           'FRONT_END_NAMES', 'SPEC_NAMES', 'ON_ERROR', 'ADAPT_TEXTS', 'METRIC_NAMES', 'split_norm', 'norm_group']
+           'FRONT_END_NAMES', 'SPEC_NAMES', 'LOGARITHM_TEXTS', 'ON_ERROR', 'ADAPT_TEXTS', 'METRIC_NAMES', 'split_norm',
+           'norm_group']
 
 # %% ../nbs/names.ipynb #15c8a7ef
 WAVE_TEXTS = {  # normalizations of waveforms, with descriptions
@@ -96,6 +97,7 @@ DEFAULT_CONDITIONS = (
 # see `fastaudio_norm.layers.FRONT_ENDS`
 FRONT_END_NAMES = ("ast", "beats", "passt", "panns", "yamnet", "whisper", "clap")
 SPEC_NAMES = ("mel", "mel-20ms", "linear", "gammatone", *FRONT_END_NAMES)  # see `fastaudio_norm.audio.SPECS`
+LOGARITHM_TEXTS = {"ln": "natural logarithm", "log10": "log10"}  # of the spectrograms of pretrained networks
 ON_ERROR = ("stop", "skip")  # ways to treat unusable files
 ADAPT_TEXTS = {  # ways to adapt a model to live audio without labels
     "statistics": "replace the statistics that the model normalizes by",

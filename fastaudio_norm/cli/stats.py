@@ -74,7 +74,7 @@ def _read_source(args):
     if given:
         raise ValueError(f"{', '.join(given)} cannot be used here: only a folder has a table of the clips")
     names = [text if "://" in text or text.startswith("hf:") else Path(text).name for text in args.source]
-    return args.source if others else source, None, printable(" to ".join(names[:1] + names[1:][-1:]))
+    return args.source if others else source, None, printable(" to ".join([names[0], names[-1]][: len(names)]))
 
 # %% ../../nbs/cli/stats.ipynb #b8bd9a2c
 def _stats(args):

@@ -24,6 +24,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.ticker import MaxNLocator
 
+from ..names import LOGARITHM_TEXTS
+
 # %% ../../nbs/compat/display.ipynb #f3716530
 def _draw_channels(
     x: AudioTensor | AudioSpectrogram,  # [channels, ...]
@@ -51,8 +53,8 @@ def _draw_channels(
             first, colors = part, drawn
     _set_title(ax, title, pad=24 if n > 1 else 6)
     if isinstance(x, AudioSpectrogram):
-        logarithms = {"ln": "natural logarithm", "log10": "log10"}  # of pretrained networks
-        unit = None if vars(x).get("times_normalized") else logarithms.get((vars(x).get("_settings") or {}).get("log"))
+        logarithm = (vars(x).get("_settings") or {}).get("log")
+        unit = None if vars(x).get("times_normalized") else LOGARITHM_TEXTS.get(logarithm)
         ax.figure.colorbar(colors, format=x._colorbar_fmt, ax=ax, label=unit)
     return ax
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from ..names import LOGARITHM_TEXTS
 from .frequencies import bin_frequencies, bin_positions, select_bins
 from .recorder import StatsRecorder
 
@@ -81,8 +82,7 @@ def plot_stats(
     ax.plot(x, mean, color="#0072B2", marker="." if len(x) < 100 else None)
     label_frequency_axis(ax, x, recorder.settings)
     settings = recorder.settings or {}
-    logarithm = {"ln": "natural logarithm", "log10": "log10"}.get(settings.get("log"))
-    unit = "dB" if settings.get("to_db") else logarithm
+    unit = "dB" if settings.get("to_db") else LOGARITHM_TEXTS.get(settings.get("log"))
     ax.set_ylabel(f"level ({unit})" if unit else "value")
     ax.set_title(title, parse_math=False)  # a folder's name may contain dollar signs
     ax.grid(alpha=0.3)
