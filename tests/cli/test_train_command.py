@@ -12,8 +12,11 @@ import pytest
 import soundfile
 
 from fastaudio_norm import serve
+from fastaudio_norm.cli.compare import add_compare, choose_settings
+from fastaudio_norm.cli.inputs import table_arguments
 from fastaudio_norm.cli.main import main
 from fastaudio_norm.cli.train import add_train
+from fastaudio_norm.cli.winner import train_command
 from fastaudio_norm.data import read_clips
 from fastaudio_norm.monitor import NetworkReference, update_stats
 from fastaudio_norm.serve import SoundClassifier
@@ -52,6 +55,36 @@ def test_the_printed_command_trains_with_the_settings_of_the_comparison(compared
     add_train(parser)
     expected = vars(parser.parse_args([*data, "--norm", best["norm"], "--results", "out"]))
     assert vars(parser.parse_args(shlex.split(command))) == expected
+
+
+def comparable(recipe):
+    "A recipe whose spectrogram, if it is a partial `make_spec`, is replaced by its arguments."
+    return recipe._replace(spec=(recipe.spec.args, recipe.spec.keywords)) if callable(recipe.spec) else recipe
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--walkthrough",
+        "--label dog rain --target labels --n-folds 3",
+        "--table owls.csv --file=-x --where site=a --where room=1 --metric R² --seed 3",
+        "--recipe strong --without masks mixup --epochs 5",
+        "--augment gain:-20 freq-mixstyle --deltas --spec linear --f-min 0",
+        "--rate 8000 --bs 16 --deterministic --arch resnet18 --cache here --on-error skip",
+    ],
+)
+def test_the_command_repeats_the_options_of_data_and_training(options):
+    compare, train = argparse.ArgumentParser(), argparse.ArgumentParser()
+    add_compare(compare)
+    add_train(train)
+    args = compare.parse_args(["--path", "my owls", *options.split()])
+    settings = choose_settings(args)
+    repeated = train.parse_args(shlex.split(train_command(args, settings, Path("my owls"), "pcen"))[2:])
+    assert comparable(choose_settings(repeated)["recipe"]) == comparable(settings["recipe"])
+    assert table_arguments(repeated) == table_arguments(args) and choose_settings(repeated)["bs"] == settings["bs"]
+    names = "n_folds metric arch seed deterministic cache on_error rate n_mels f_min without deltas".split()
+    assert all(getattr(repeated, name) == getattr(args, name) for name in names)
+    assert (repeated.path, repeated.norm, repeated.results) == ("my owls", "pcen", args.out)
 
 
 def test_train_makes_a_model_that_agrees_with_the_learner(compared, monkeypatch, capsys):
